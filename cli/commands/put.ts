@@ -1,0 +1,161 @@
+/** hush put: a file or a pipe into the network; its address, alone, on stdout. SPEC control §4 */
+import { open } from 'node:fs/promises'
+import { basename } from 'node:path'
+import { Command } from 'commander'
+import { fromUtf8 } from '../../core/index.ts'
+import { NAME_SIZE_MAX, type ObjectKind, type PutStored, TYPE_SIZE_MAX } from '../../node/control/index.ts'
+import { type Context, contextOf } from '../context.ts'
+import { FileUnreadableError, reasonOf, UsageError } from '../errors.ts'
+import { EXIT } from '../render/errors.ts'
+import { startProgress } from '../render/progress.ts'
+import { countText, sizeText } from '../render/text.ts'
+import type { World } from '../world.ts'
+
+interface Options {
+  readonly name?: string
+  readonly type?: string
+  readonly public?: boolean
+}
+
+export function putCommand(world: World, setExit: (code: number) => void): Command {
+  return new Command('put')
+    .description('store a file; prints its address')
+    .argument('<file>', 'the file, or - for standard input')
+    .option('--name <name>', "name kept with the file (default: the file's own)")
+    .option('--type <mime>', 'kind kept with the file, such as image/png')
+    .option('--public', 'short address that is a hash of the content, for handing around')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  hush put photo.jpg
+  tar c folder | hush put - --name folder.tar
+  ADDRESS=$(hush put report.pdf)
+
+Ends 0 when every shard is stored, and 3 when enough for getting it back are stored and the daemon
+goes on placing the rest. Who has the address can read the file: keep it as you would a key.`,
+    )
+    .action(async (file: string, options: Options, command: Command) => {
+      const context = contextOf(world, command)
+      const source = await openSource(context, file)
+      try {
+        const stored = await context.interruptible((signal) =>
+          putSource(context, source, {
+            kind: options.public === true ? 'public' : 'private',
+            name: checkText('--name', options.name ?? source.name, NAME_SIZE_MAX),
+            type: checkText('--type', options.type, TYPE_SIZE_MAX),
+            signal,
+          }),
+        )
+        const { event: _, ...facts } = stored
+        context.voice.answer(stored.address, facts)
+        setExit(tellResult(context, stored))
+      } finally {
+        await source.close()
+      }
+    })
+}
+
+export interface Source {
+  readonly bytes: AsyncIterable<Uint8Array>
+  readonly name: string | undefined
+  /** Undefined for what has no length yet. */
+  readonly sizeBytes: number | undefined
+  close(): Promise<void>
+}
+
+/** Opens what to put, before the daemon hears of it. Throws ERR_FILE_UNREADABLE. */
+export async function openSource(context: Context, file: string): Promise<Source> {
+  if (file === '-') {
+    const { stdin } = context.world
+    if (stdin.isTTY === true) context.voice.note('reading from the terminal; end with Ctrl-D')
+    return { bytes: stdin, name: undefined, sizeBytes: undefined, close: async () => void stdin.destroy() }
+  }
+  const unreadable = (error: unknown) =>
+    new FileUnreadableError(`cannot read ${file}: ${reasonOf(error)}`, { cause: error })
+  const handle = await open(context.path(file), 'r').catch((error: unknown) => {
+    throw unreadable(error)
+  })
+  const found = await handle.stat()
+  if (found.isDirectory()) {
+    await handle.close()
+    throw new FileUnreadableError(`${file} is a folder`, { hint: `store it as one file: tar c ${file} | hush put -` })
+  }
+  const stream = handle.createReadStream({ highWaterMark: READ_SIZE, autoClose: false })
+  const bytes = (async function* () {
+    let readBytes = 0
+    try {
+      for await (const piece of stream as AsyncIterable<Uint8Array>) {
+        readBytes += piece.length
+        yield piece
+      }
+    } catch (error) {
+      throw unreadable(error)
+    }
+    if (found.isFile() && readBytes !== found.size) {
+      context.voice.note(`${file} changed while it was read: ${readBytes} bytes, not ${found.size}`)
+    }
+  })()
+  return {
+    bytes,
+    name: basename(context.path(file)),
+    sizeBytes: found.isFile() ? found.size : undefined,
+    close: () => handle.close().catch(() => undefined),
+  }
+}
+
+const READ_SIZE = 256 * 1024
+
+export interface PutWish {
+  readonly kind: ObjectKind
+  readonly name: string | undefined
+  readonly type: string | undefined
+  readonly signal: AbortSignal
+}
+
+/** Streams the source to the daemon under a progress line. */
+export async function putSource(context: Context, source: Source, wish: PutWish): Promise<PutStored> {
+  const progress = await startProgress({
+    stream: context.world.stderr,
+    label: 'put',
+    ...(source.sizeBytes !== undefined && { totalBytes: source.sizeBytes }),
+    isQuiet: context.voice.isJson,
+  })
+  try {
+    return await context.daemon.put(source.bytes, {
+      kind: wish.kind,
+      ...(wish.name !== undefined && { name: wish.name }),
+      ...(wish.type !== undefined && { type: wish.type }),
+      ...(source.sizeBytes !== undefined && { sizeBytes: source.sizeBytes }),
+      onProgress: ({ readBytes, storedShards, totalShards }) => {
+        const total = totalShards === undefined ? '' : ` of ${totalShards}`
+        progress.update(readBytes, `${storedShards}${total} shards`)
+      },
+      signal: wish.signal,
+    })
+  } finally {
+    progress.stop()
+  }
+}
+
+/** The exit code of a put, and what people should know of it. */
+function tellResult(context: Context, stored: PutStored): number {
+  const size = `${sizeText(stored.lengthBytes)} in ${countText(stored.shards, 'shard')}`
+  if (stored.stored >= stored.shards) {
+    context.voice.note(`stored ${size}`)
+    return EXIT.ok
+  }
+  context.voice.note(
+    `degraded: ${stored.stored} of ${countText(stored.shards, 'shard')} are stored; ` +
+      'that is enough to get it back, and the daemon goes on placing the rest',
+  )
+  context.voice.hint(`keep the daemon running; see how it stands with: hush check ADDRESS${context.homeWords}`)
+  return EXIT.degraded
+}
+
+function checkText(option: string, text: string | undefined, sizeMax: number): string | undefined {
+  if (text === undefined) return undefined
+  const size = fromUtf8(text).length
+  if (size > sizeMax) throw new UsageError(`${option} takes at most ${sizeMax} bytes; this has ${size}`)
+  return text
+}

@@ -1,0 +1,64 @@
+/** hush status and hush invite: short questions to the daemon. */
+import { Command } from 'commander'
+import type { Status } from '../../node/control/index.ts'
+import { contextOf } from '../context.ts'
+import { factsText } from '../render/tables.ts'
+import { countText, sizeText, spanText } from '../render/text.ts'
+import type { World } from '../world.ts'
+
+export function statusCommand(world: World): Command {
+  return new Command('status')
+    .description('show how the daemon is doing')
+    .action(async (_: unknown, command: Command) => {
+      const { daemon, voice } = contextOf(world, command)
+      const status = await daemon.status()
+      voice.answer(statusText(status), status)
+    })
+}
+
+export function inviteCommand(world: World): Command {
+  return new Command('invite')
+    .description('print what another machine needs to join: hush init --join INVITE')
+    .action(async (_: unknown, command: Command) => {
+      const { daemon, voice } = contextOf(world, command)
+      const invite = await daemon.invite()
+      voice.answer(invite, { invite })
+    })
+}
+
+export function statusText(status: Status): string {
+  const { node, circuits, guard } = status
+  const facts: [string, string][] = [
+    ['daemon', `pid ${status.pid}, version ${status.version}, up ${spanText(status.uptimeSeconds)}`],
+    ['role', status.role],
+    ['network', `${status.network.id} (${status.network.profile})`],
+  ]
+  if (node !== undefined) {
+    facts.push(
+      ['id', node.id],
+      ['address', node.address],
+      ['ring', node.joined ? 'joined' : 'not joined yet'],
+      ['predecessor', node.ring.predecessor ?? 'none'],
+      ['successors', node.ring.successors.join(' ') || 'none'],
+      ['stored', `${countText(node.shards, 'shard')}, ${sizeText(node.storedBytes)} of ${sizeText(node.quotaBytes)}`],
+      ['cache', sizeText(node.cacheBytes)],
+    )
+    if (node.corruptDropped > 0) facts.push(['corrupt', `${countText(node.corruptDropped, 'shard')} dropped`])
+  }
+  facts.push(
+    ['members', `${status.view.members} known, ${status.view.reachable} reachable`],
+    [
+      'circuits',
+      `${circuits.ready} of ${circuits.wanted} ready, ${circuits.building} being built, ` +
+        countText(circuits.gateways, 'gateway'),
+    ],
+    [
+      'guard',
+      guard === undefined ? 'none yet' : `${guard.id} since ${new Date(guard.since).toISOString().slice(0, 10)}`,
+    ],
+    ['links', String(status.links)],
+    ['still to place', countText(status.pending.shards, 'shard')],
+    ['memory', sizeText(status.memory.rssBytes)],
+  )
+  return factsText(facts)
+}

@@ -1,0 +1,60 @@
+/** What every command starts from: its home, its voice, and a signal that says "stop". */
+import { access } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import type { Command } from 'commander'
+import { type ControlClient, connectControl } from '../node/control/index.ts'
+import { InterruptedError } from './errors.ts'
+import { Voice } from './render/voice.ts'
+import type { World } from './world.ts'
+
+export interface Context {
+  readonly world: World
+  readonly voice: Voice
+  /** Absolute. */
+  readonly home: string
+  /** As to be typed after a command so that it means this home; empty for the usual one. */
+  readonly homeWords: string
+  readonly daemon: ControlClient
+  /** Runs `work` with a signal that SIGINT and SIGTERM abort, its reason an InterruptedError. */
+  interruptible<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result>
+  /** The path as typed, from the folder the command runs in. */
+  path(typed: string): string
+}
+
+export interface GlobalOptions {
+  readonly home?: string
+  readonly json?: boolean
+}
+
+export function contextOf(world: World, command: Command): Context {
+  const options: GlobalOptions = command.optsWithGlobals()
+  const typed = options.home ?? (world.env.HUSH_HOME || undefined)
+  const home = typed === undefined ? join(world.userFolder, '.hush') : resolve(world.folder, typed)
+  return {
+    world,
+    voice: new Voice(world, options.json === true),
+    home,
+    homeWords: options.home === undefined ? '' : ` --home ${options.home}`,
+    daemon: connectControl(home),
+    interruptible: (work) => interruptible(world, work),
+    path: (words) => resolve(world.folder, words),
+  }
+}
+
+async function interruptible<Result>(world: World, work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
+  const stop = new AbortController()
+  const release = world.onInterrupt((signal) => stop.abort(new InterruptedError(signal)))
+  try {
+    return await work(stop.signal)
+  } finally {
+    release()
+  }
+}
+
+/** Whether a home folder was made here. */
+export function isHome(folder: string): Promise<boolean> {
+  return access(join(folder, 'network.json')).then(
+    () => true,
+    () => false,
+  )
+}

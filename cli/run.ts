@@ -1,0 +1,129 @@
+/** One command line from its words to its exit code. docs/exit-codes.md */
+import { Command, CommanderError } from 'commander'
+import { NoDaemonError } from '../node/control/index.ts'
+import { checkCommand } from './commands/check.ts'
+import { demoCommand } from './commands/demo.ts'
+import { downCommand } from './commands/down.ts'
+import { getCommand } from './commands/get.ts'
+import { initCommand } from './commands/init.ts'
+import { networkCommand } from './commands/network.ts'
+import { putCommand } from './commands/put.ts'
+import { inviteCommand, statusCommand } from './commands/status.ts'
+import { testnetCommand } from './commands/testnet.ts'
+import { upCommand } from './commands/up.ts'
+import { contextOf, isHome } from './context.ts'
+import { UsageError } from './errors.ts'
+import { EXIT, errorText, exitCodeOf } from './render/errors.ts'
+import { Voice } from './render/voice.ts'
+import type { World } from './world.ts'
+
+/** Runs `hush` with these words (without the program's own) and resolves with its exit code. */
+export async function run(words: readonly string[], world: World): Promise<number> {
+  let exit: number = EXIT.ok
+  let chosen: Command | undefined
+  const program = makeProgram(world, (code) => {
+    exit = code
+  })
+  program.hook('preAction', (_, command) => {
+    chosen = command
+  })
+  // Before commander has read the words, only they can tell.
+  const isJson = words.includes('--json')
+  const voice = new Voice(world, isJson)
+  const fail = (error: unknown): void => {
+    exit = exitCodeOf(error)
+    world.stderr.write(errorText(error, { json: isJson, trace: Boolean(world.env.HUSH_TRACE) }))
+  }
+  try {
+    await program.parseAsync([...words], { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) fail(await withHomeHint(error, world, chosen))
+    else if (error.exitCode !== 0) fail(usageErrorOf(error, program))
+  }
+  await voice.finish().catch((error: unknown) => {
+    exit = exitCodeOf(error)
+  })
+  return exit
+}
+
+const HELP_AFTER = `
+Getting started on one machine:
+  hush demo                                        watch the whole thing work, then clean up
+  hush testnet up --nodes 20 --dir ./net           start 20 nodes and two clients
+  hush put photo.jpg --home ./net/client-a         prints the file's address: hush:…
+  hush get hush:… -o copy.jpg --home ./net/client-b
+  hush testnet status --dir ./net
+  hush testnet down --dir ./net
+
+Joining a network:
+  hush init --join INVITE --client                 INVITE is what \`hush invite\` prints on a member
+  hush up --detach
+  hush put report.pdf                              hush get ADDRESS
+  tar c folder | hush put -                        hush get ADDRESS -o - | tar x
+  hush put --public report.pdf                     a short address, the hash of the content
+  hush check ADDRESS                               how well it can be reached
+  hush down
+
+Answers go to standard output, everything else to standard error. --json makes both readable for
+programs. Exit codes: 0 done, 2 input, 3 stored but degraded, 4 unavailable, 5 another node's fault,
+6 this machine's disk or rights, 1 a fault of hush.`
+
+function makeProgram(world: World, setExit: (code: number) => void): Command {
+  const program = new Command('hush')
+    .description('Store a file anonymously with one command; get it back by its address.')
+    .version(world.version, '-V, --version', 'print the version')
+    .option('--home <dir>', 'home folder of the daemon to use (default: $HUSH_HOME, else ~/.hush)')
+    .option('--json', 'answers, notes and errors as JSON')
+    .helpOption('-h, --help', 'explain')
+    .addHelpText('after', HELP_AFTER)
+  program.addCommand(putCommand(world, setExit))
+  program.addCommand(getCommand(world))
+  program.addCommand(checkCommand(world, setExit))
+  program.addCommand(initCommand(world))
+  program.addCommand(upCommand(world, setExit))
+  program.addCommand(downCommand(world))
+  program.addCommand(statusCommand(world))
+  program.addCommand(inviteCommand(world))
+  program.addCommand(networkCommand(world))
+  program.addCommand(testnetCommand(world, setExit))
+  program.addCommand(demoCommand(world))
+  program.helpCommand('help [command]', 'explain a command')
+  settle(program, world)
+  return program
+}
+
+/** What commander's own settings must be for a command and all below it. */
+function settle(command: Command, world: World): void {
+  command
+    .exitOverride()
+    .helpOption('-h, --help', 'explain')
+    .configureHelp({ showGlobalOptions: true, helpWidth: 100 })
+    .configureOutput({
+      writeOut: (text) => world.stdout.write(text),
+      // Errors are written once, by `run`; help asked for by mistake goes the same way.
+      writeErr: () => undefined,
+      outputError: () => undefined,
+    })
+  for (const sub of command.commands) settle(sub, world)
+}
+
+function usageErrorOf(error: CommanderError, program: Command): UsageError {
+  if (error.code === 'commander.help') {
+    return new UsageError('no command was given', { hint: 'see: hush help' })
+  }
+  const [what = '', suggestion] = error.message.replace(/^error: /, '').split('\n')
+  const name = error.code === 'commander.unknownCommand' ? '' : ` ${program.args[0] ?? ''}`.trimEnd()
+  const known = program.commands.some((command) => ` ${command.name()}` === name) ? name : ''
+  const guess = suggestion === undefined ? '' : `${suggestion.replace(/[()]/g, '')} `
+  return new UsageError(what, { hint: `${guess}See: hush${known} --help` })
+}
+
+/** Without a home, starting a daemon would be the wrong advice. */
+async function withHomeHint(error: unknown, world: World, command: Command | undefined): Promise<unknown> {
+  if (!(error instanceof NoDaemonError) || command === undefined) return error
+  const { homeWords } = contextOf(world, command)
+  const hint = (await isHome(error.home))
+    ? `start one with: hush up --detach${homeWords}`
+    : `this home was not made yet; make it with: hush init --join INVITE${homeWords}`
+  return new NoDaemonError(error.home, { cause: error.cause, hint })
+}

@@ -1,0 +1,20 @@
+/** The door of crypto: hashes, keys, sealing, signing, identity, handshake, erasure code, shared secrets. */
+export { CounterOpener, CounterSealer, openWith, SEAL_TAG_SIZE, sealWith } from './aead.ts'
+export { publicKeyOfCertificate, selfSignedCertificate } from './certificate.ts'
+export { encodeParity, FragmentSetError, rebuildData } from './erasure/index.ts'
+export { type ExchangeKey, exchangeKeyFromSeed } from './exchange.ts'
+export {
+  answerHandshake,
+  beginHandshake,
+  type CircuitKeys,
+  HANDSHAKE_MESSAGE_SIZE,
+  HANDSHAKE_REPLY_SIZE,
+} from './handshake.ts'
+export { sha256, tagged } from './hash.ts'
+export { nodeIdOf, solveIdentity } from './identity.ts'
+export { hkdf } from './kdf.ts'
+export { LABELS, type Label } from './labels.ts'
+export { isLeafRange, type LeafRange, merkleProof, merkleRoot, verifyMerkleProof } from './merkle.ts'
+export { combineShares, evaluateShare, ShareSetError, splitSecret } from './shamir/index.ts'
+export { isSafePublicKey, SIGNATURE_SIZE, type SigningKey, signingKeyFromSeed, verifySignature } from './sign.ts'
+export { aesCtr } from './stream.ts'

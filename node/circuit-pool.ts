@@ -1,0 +1,220 @@
+/**
+ * Circuits kept ready, each with another gateway, so that a stripe's shards spread and no user waits
+ * for a handshake. SPEC circuits §6
+ */
+import {
+  below,
+  between,
+  type Clock,
+  equalBytes,
+  type Jitter,
+  type Log,
+  messageOf,
+  type NodeId,
+  type Profile,
+  shuffle,
+  UnavailableError,
+} from '../core/index.ts'
+import { areApart, pickMiddle, type View } from '../routing/index.ts'
+import { ClientCircuit, type ClientCircuitPorts, CircuitError } from './client-circuit.ts'
+import type { Guards } from './guards.ts'
+
+/** Circuits built at the same time: a handshake costs milliseconds at each hop. */
+const BUILDING_MAX = 4
+const TICK_MS = 500
+/** After a failed build the next waits a little longer each time. */
+const BACKOFF_MS = { min: 250, max: 8_000 }
+
+export class NoCircuitError extends UnavailableError {
+  readonly code = 'ERR_NO_CIRCUIT'
+  constructor(phase: string) {
+    super(`no circuit into the network could be built: ${phase}`, {
+      hint: 'see hush status; the network may be unreachable, or have too few nodes',
+    })
+  }
+}
+
+export interface CircuitPoolPorts extends ClientCircuitPorts {
+  readonly jitter: Jitter
+  readonly log: Log
+  readonly profile: Profile
+  readonly view: View
+  readonly guards: Guards
+  readonly selfId: () => NodeId | undefined
+  /** At most one hop of a circuit in one address prefix; off where all nodes share one. */
+  readonly hasPrefixLimits: boolean
+}
+
+interface Pooled {
+  readonly circuit: ClientCircuit
+  readonly retireMs: number
+}
+
+interface Waiter {
+  readonly accept: (circuit: ClientCircuit) => boolean
+  readonly settle: (circuit: ClientCircuit | undefined) => void
+}
+
+export class CircuitPool {
+  readonly #p: CircuitPoolPorts
+  #pooled: Pooled[] = []
+  readonly #buildingTo: NodeId[] = []
+  readonly #waiters = new Set<Waiter>()
+  #backoffMs = BACKOFF_MS.min
+  #notBeforeMs = 0
+  #isStopped = false
+  #lastFailure = 'the view of the network is empty'
+  /** For the metrics. */
+  readonly counts = { built: 0, failed: 0 }
+
+  constructor(ports: CircuitPoolPorts) {
+    this.#p = ports
+  }
+
+  start(): void {
+    this.#tick()
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    for (const { circuit } of this.#pooled) circuit.close()
+    for (const waiter of [...this.#waiters]) waiter.settle(undefined)
+  }
+
+  get ready(): readonly ClientCircuit[] {
+    const nowMs = this.#p.clock.monotonicMs()
+    const open = this.#pooled.filter(({ circuit }) => circuit.isOpen)
+    const fresh = open.filter(({ retireMs }) => retireMs > nowMs)
+    return (fresh.length > 0 ? fresh : open).map(({ circuit }) => circuit)
+  }
+  get building(): number {
+    return this.#buildingTo.length
+  }
+  /** Circuits wanted: one to each of so many gateways, as far as the network has them. */
+  get wanted(): number {
+    return Math.min(this.#p.profile.gateways, this.#gateways().length)
+  }
+
+  /**
+   * A circuit with room that `accept` takes, the least busy first; waits for one, and throws
+   * NoCircuitError after `timeoutMs`.
+   */
+  async acquire(accept: (circuit: ClientCircuit) => boolean, timeoutMs: number): Promise<ClientCircuit> {
+    const found = this.#best(accept)
+    if (found !== undefined) return found
+    const waited = await new Promise<ClientCircuit | undefined>((resolve) => {
+      const settle = (circuit: ClientCircuit | undefined): void => {
+        timer.cancel()
+        this.#waiters.delete(waiter)
+        resolve(circuit)
+      }
+      const waiter: Waiter = { accept, settle }
+      const timer = this.#p.clock.setTimer(timeoutMs, () => settle(undefined))
+      this.#waiters.add(waiter)
+    })
+    if (waited === undefined) throw new NoCircuitError(this.#lastFailure)
+    return waited
+  }
+
+  /** A circuit may have room again: serves who waits. */
+  released(): void {
+    for (const waiter of this.#waiters) {
+      const found = this.#best(waiter.accept)
+      if (found !== undefined) waiter.settle(found)
+    }
+  }
+
+  #best(accept: (circuit: ClientCircuit) => boolean): ClientCircuit | undefined {
+    let best: ClientCircuit | undefined
+    for (const circuit of shuffle(this.#p.jitter, this.ready)) {
+      if (!circuit.hasRoom || !accept(circuit)) continue
+      if (best === undefined || circuit.outstanding < best.outstanding) best = circuit
+    }
+    return best
+  }
+
+  #tick(): void {
+    if (this.#isStopped) return
+    this.#retire()
+    const missing = this.wanted - this.ready.length - this.building
+    for (let i = 0; i < Math.min(missing, BUILDING_MAX - this.building); i++) void this.#build()
+    this.#p.clock.setTimer(TICK_MS, () => this.#tick())
+  }
+
+  /** Closes circuits past their time once nothing runs on them and others are there. */
+  #retire(): void {
+    const nowMs = this.#p.clock.monotonicMs()
+    for (const { circuit, retireMs } of this.#pooled) {
+      if (circuit.isOpen && retireMs <= nowMs && circuit.outstanding === 0) circuit.close()
+    }
+    this.#pooled = this.#pooled.filter(({ circuit }) => circuit.isOpen)
+  }
+
+  #gateways(): NodeId[] {
+    const { view, clock, guards, selfId, hasPrefixLimits } = this.#p
+    const self = selfId()
+    const inUse = guards.inUse?.id
+    const guard = inUse && view.get(inUse)
+    return view.reachable(clock.nowMs()).filter((id) => {
+      const descriptor = view.get(id)
+      if (descriptor?.roles.gateway !== true || (self !== undefined && equalBytes(id, self))) return false
+      return guard === undefined || areApart(descriptor, guard, { hasPrefixLimits })
+    })
+  }
+
+  async #build(): Promise<void> {
+    const { clock, jitter, profile, log } = this.#p
+    if (clock.monotonicMs() < this.#notBeforeMs) return
+    const used = [...this.ready.map((circuit) => circuit.gateway), ...this.#buildingTo]
+    const free = this.#gateways().filter((id) => !used.some((other) => equalBytes(other, id)))
+    const gateway = free[free.length > 0 ? below(jitter, free.length) : 0]
+    if (gateway === undefined) return
+    this.#buildingTo.push(gateway)
+    try {
+      const circuit = await this.#buildTo(gateway)
+      if (this.#isStopped) return circuit.close()
+      const retireMs = clock.monotonicMs() + between(jitter, profile.circuitAgeMaxMs)
+      this.#pooled.push({ circuit, retireMs })
+      circuit.onClosed = () => {
+        this.#pooled = this.#pooled.filter((pooled) => pooled.circuit !== circuit)
+      }
+      this.counts.built++
+      this.#backoffMs = BACKOFF_MS.min
+    } catch (error) {
+      this.counts.failed++
+      this.#lastFailure = messageOf(error)
+      log('debug', 'circuit not built', { reason: this.#lastFailure })
+      if (!(error instanceof CircuitError) || error.hop === undefined || error.hop === 1) {
+        this.#notBeforeMs = clock.monotonicMs() + this.#backoffMs
+        this.#backoffMs = Math.min(BACKOFF_MS.max, this.#backoffMs * 2)
+      }
+    } finally {
+      this.#buildingTo.splice(this.#buildingTo.indexOf(gateway), 1)
+      this.released()
+    }
+  }
+
+  async #buildTo(gateway: NodeId): Promise<ClientCircuit> {
+    const { view, clock, jitter, guards, selfId, hasPrefixLimits } = this.#p
+    const taken = await guards.take()
+    if (taken === undefined) throw new NoCircuitError('no guard can be reached')
+    const last = view.get(gateway)
+    if (last === undefined || !areApart(last, taken.guard, { hasPrefixLimits })) {
+      throw new NoCircuitError('the gateway does not fit the guard')
+    }
+    const self = selfId()
+    const exclude = self === undefined ? guards.ids : [...guards.ids, self]
+    const hops = { guard: taken.guard, gateway: last, exclude, hasPrefixLimits }
+    const middle = pickMiddle(view, { nowMs: clock.nowMs(), jitter, ...hops })
+    if (middle === undefined) throw new NoCircuitError('the network has too few relays')
+    const path = [taken.guard, middle, last]
+    try {
+      return await ClientCircuit.build(this.#p, { guard: taken.link, path })
+    } catch (error) {
+      const hop = error instanceof CircuitError && error.isHopAtFault ? error.hop : undefined
+      const failed = hop === undefined ? undefined : path[hop - 1]
+      if (failed !== undefined) view.markFailed(failed.id, clock.nowMs())
+      throw error
+    }
+  }
+}

@@ -1,0 +1,280 @@
+/**
+ * One circuit of this client's: built hop by hop, then requests on its streams. SPEC circuits §2-§5
+ *
+ *   building ──> open ──> closed
+ */
+import {
+  assert,
+  CELL_SIZE,
+  CIRCUIT_REQUESTS_MAX,
+  type Clock,
+  MalformedError,
+  type NetworkId,
+  type NodeId,
+  PeerError,
+  relayDataSizeMax,
+  type SecretRandom,
+  type Timer,
+  UnavailableError,
+} from '../core/index.ts'
+import { beginHandshake } from '../crypto/index.ts'
+import {
+  bodyOf,
+  type Cell,
+  ClientLayers,
+  COMMANDS,
+  type Descriptor,
+  DESTROY_REASONS,
+  type DestroyReason,
+  decodeAck,
+  decodeCreated,
+  decodeExtended,
+  decodeExtendFailed,
+  EXTEND_FAILURES,
+  encodeAck,
+  encodeCreate,
+  encodeExtend,
+  RELAY_COMMANDS,
+  ReceiveWindow,
+  type RelayMessage,
+  SendWindow,
+  splitForStream,
+  StreamJoiner,
+  isWindowed,
+} from '../routing/index.ts'
+import type { CircuitEnd, CircuitTable } from './circuit-table.ts'
+import type { PeerLink } from './links.ts'
+
+const HOP_TIMEOUT_MS = 10_000
+
+/** A circuit could not be built, or broke; `hop` (from 1) is where, when that can be told. */
+export class CircuitError extends UnavailableError {
+  readonly code = 'ERR_CIRCUIT'
+  readonly hop: number | undefined
+  /** The hop itself is to blame, as far as the one before it says. */
+  readonly isHopAtFault: boolean
+  constructor(what: string, where: { hop?: number; isHopAtFault?: boolean } = {}) {
+    super(where.hop === undefined ? what : `${what} (at the ${ROLE[where.hop - 1] ?? 'relay'})`)
+    this.hop = where.hop
+    this.isHopAtFault = where.isHopAtFault ?? false
+  }
+}
+const ROLE = ['guard', 'middle', 'gateway']
+
+export interface ClientCircuitPorts {
+  readonly clock: Clock
+  readonly random: SecretRandom
+  readonly circuits: CircuitTable
+  readonly networkId: NetworkId
+}
+
+interface Waiting {
+  settle(answer: Uint8Array | CircuitError): void
+}
+
+export class ClientCircuit implements CircuitEnd {
+  readonly path: readonly Descriptor[]
+  readonly openedMs: number
+  /** Called once when the circuit is no more. */
+  onClosed: () => void = () => {}
+  readonly #p: ClientCircuitPorts
+  readonly #peer: PeerLink
+  readonly #layers: ClientLayers
+  #circuit: number | undefined
+  #isClosed = false
+  #answer: ((message: RelayMessage | Uint8Array | CircuitError) => void) | undefined
+  #stream = 0
+  readonly #requests = new Map<number, Waiting>()
+  readonly #outbox: RelayMessage[] = []
+  readonly #sendWindow = new SendWindow()
+  readonly #receiveWindow = new ReceiveWindow()
+  readonly #joiner: StreamJoiner
+
+  private constructor(ports: ClientCircuitPorts, from: { guard: PeerLink; path: readonly Descriptor[] }) {
+    this.#p = ports
+    this.#peer = from.guard
+    this.path = from.path
+    this.openedMs = ports.clock.monotonicMs()
+    this.#layers = new ClientLayers()
+    this.#joiner = new StreamJoiner({ dataSizeMax: relayDataSizeMax(from.path.length) })
+  }
+
+  /** Throws CircuitError. */
+  static async build(
+    ports: ClientCircuitPorts,
+    from: { guard: PeerLink; path: readonly Descriptor[] },
+  ): Promise<ClientCircuit> {
+    const circuit = new ClientCircuit(ports, from)
+    try {
+      for (let hop = 1; hop <= from.path.length; hop++) await circuit.#addHop(hop)
+      return circuit
+    } catch (error) {
+      circuit.close()
+      throw error
+    }
+  }
+
+  get gateway(): NodeId {
+    const last = this.path.at(-1)
+    assert(last !== undefined, 'a circuit has a gateway')
+    return last.id
+  }
+  get isOpen(): boolean {
+    return !this.#isClosed
+  }
+  get outstanding(): number {
+    return this.#requests.size
+  }
+  get hasRoom(): boolean {
+    return this.isOpen && this.#requests.size < CIRCUIT_REQUESTS_MAX
+  }
+
+  /** The gateway's answer to a request. Throws CircuitError: broken, full, or silent for so long. */
+  request(bytes: Uint8Array, options: { timeoutMs: number; signal?: AbortSignal }): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      if (!this.hasRoom) return reject(new CircuitError('the circuit is closed or full'))
+      if (options.signal?.aborted) return reject(new CircuitError('no longer wanted'))
+      const stream = this.#nextStream()
+      const settle = (answer: Uint8Array | CircuitError): void => {
+        timer.cancel()
+        options.signal?.removeEventListener('abort', onAbort)
+        this.#requests.delete(stream)
+        if (answer instanceof Uint8Array) resolve(answer)
+        else reject(answer)
+      }
+      const onAbort = (): void => settle(new CircuitError('no longer wanted'))
+      const timer = this.#p.clock.setTimer(options.timeoutMs, () => settle(new CircuitError('no answer in time')))
+      options.signal?.addEventListener('abort', onAbort, { once: true })
+      this.#requests.set(stream, { settle })
+      this.#outbox.push(...splitForStream(stream, bytes, relayDataSizeMax(this.path.length)))
+      this.#flush()
+    })
+  }
+
+  close(reason: DestroyReason = DESTROY_REASONS.finished): void {
+    const circuit = this.#circuit
+    this.#circuit = undefined
+    if (circuit !== undefined) this.#p.circuits.destroy(this.#peer, circuit, reason)
+    this.#end()
+  }
+
+  onCreated(body: Uint8Array): void {
+    this.#answer?.(decodeCreated(body))
+  }
+
+  onDestroyed(): void {
+    this.#circuit = undefined
+    this.#end()
+  }
+
+  onRelay(cell: Cell): void {
+    const opened = this.#layers.open(cell.body)
+    if (opened === undefined) return this.close(DESTROY_REASONS.failed)
+    try {
+      this.#take(opened.message, { hop: opened.hop, tag: opened.tag })
+    } catch (error) {
+      if (!(error instanceof PeerError)) throw error
+      this.close(DESTROY_REASONS.failed)
+    }
+  }
+
+  #take(message: RelayMessage, from: { hop: number; tag: Uint8Array }): void {
+    const { command, stream } = message
+    if (command === RELAY_COMMANDS.extended || command === RELAY_COMMANDS.extendFailed) {
+      // Only the hop that was asked to extend may say so.
+      if (from.hop === this.#layers.hops) this.#answer?.(message)
+      return
+    }
+    if (from.hop !== this.path.length) throw new MalformedError('malformed circuit: not from the gateway')
+    if (isWindowed(command)) {
+      if (!this.#receiveWindow.received(from.tag)) throw new MalformedError('malformed circuit: window overrun')
+      const answer = this.#joiner.add(message)
+      // An answer to a request given up meanwhile is dropped.
+      if (answer !== undefined) this.#requests.get(stream)?.settle(answer)
+      for (let due = this.#receiveWindow.takeAck(); due !== undefined; due = this.#receiveWindow.takeAck()) {
+        this.#send(from.hop, { command: RELAY_COMMANDS.ack, stream: 0, data: encodeAck(due) })
+      }
+    } else if (command === RELAY_COMMANDS.ack) {
+      if (!this.#sendWindow.acknowledge(decodeAck(message.data))) throw new MalformedError('malformed circuit: false ack')
+      this.#flush()
+    } else if (command !== RELAY_COMMANDS.drop) {
+      throw new MalformedError('malformed circuit: not for a client')
+    }
+  }
+
+  async #addHop(hop: number): Promise<void> {
+    const relay = this.path[hop - 1]
+    assert(relay !== undefined, 'the hop is on the path')
+    const { random, networkId } = this.#p
+    const handshake = beginHandshake({ random, networkId, relayId: relay.id, hop, onionKey: relay.onionKey })
+    if (handshake === undefined) throw new CircuitError('unusable onion key', { hop, isHopAtFault: true })
+    const create = { hop, message: handshake.message }
+    const reply = await this.#ask(hop, () => {
+      if (hop === 1) return this.#create(encodeCreate(create))
+      const data = encodeExtend({ relayId: relay.id, ...create })
+      return this.#send(hop - 1, { command: RELAY_COMMANDS.extend, stream: 0, data })
+    })
+    const keys = handshake.finish(reply)
+    if (keys === undefined) throw new CircuitError('the handshake failed', { hop, isHopAtFault: true })
+    this.#layers.addHop(keys)
+  }
+
+  #create(body: Uint8Array): boolean {
+    this.#circuit = this.#p.circuits.open(this.#peer, this)
+    return this.#circuit !== undefined && this.#peer.sendCommand(this.#circuit, COMMANDS.create, body)
+  }
+
+  /** Sends, then waits for what answers a CREATE or EXTEND. */
+  #ask(hop: number, send: () => boolean): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      let timer: Timer | undefined
+      this.#answer = (answer) => {
+        timer?.cancel()
+        this.#answer = undefined
+        if (answer instanceof CircuitError) return reject(answer)
+        if (answer instanceof Uint8Array) return resolve(answer)
+        if (answer.command === RELAY_COMMANDS.extended) return resolve(decodeExtended(answer.data))
+        const isHopAtFault = decodeExtendFailed(answer.data) !== EXTEND_FAILURES.busy
+        reject(new CircuitError('the circuit could not be extended', { hop, isHopAtFault }))
+      }
+      timer = this.#p.clock.setTimer(HOP_TIMEOUT_MS, () =>
+        this.#answer?.(new CircuitError('no answer to the handshake', { hop, isHopAtFault: true })),
+      )
+      if (this.#isClosed || !send()) this.#answer(new CircuitError('the circuit broke while it was built', { hop }))
+    })
+  }
+
+  #flush(): void {
+    const last = this.path.length
+    while (!this.#isClosed && this.#sendWindow.room > 0) {
+      const message = this.#outbox.shift()
+      if (message === undefined) return
+      if (this.#send(last, message)) this.#sendWindow.sent(this.#layers.sealedTag(last))
+    }
+  }
+
+  #send(hop: number, message: RelayMessage): boolean {
+    if (this.#circuit === undefined || this.#isClosed) return false
+    const raw = new Uint8Array(CELL_SIZE)
+    this.#layers.seal(hop, message, bodyOf(raw))
+    if (this.#peer.sendRelay(this.#circuit, raw)) return true
+    this.close(DESTROY_REASONS.full)
+    return false
+  }
+
+  #end(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    const broken = new CircuitError('the circuit broke')
+    this.#answer?.(broken)
+    for (const waiting of [...this.#requests.values()]) waiting.settle(broken)
+    this.#outbox.length = 0
+    this.onClosed()
+  }
+
+  #nextStream(): number {
+    do this.#stream = (this.#stream % 0xffff) + 1
+    while (this.#requests.has(this.#stream))
+    return this.#stream
+  }
+}

@@ -1,0 +1,355 @@
+/**
+ * Builds one node out of ports: links, circuits, view, ring, and the roles it plays. The daemon and the
+ * simulator call the same function. ARCHITECTURE.md has the picture; SPEC overview §1
+ *
+ * Everybody is a client. A home with the role `node` becomes relay, gateway and keeper as well, once its
+ * identity puzzle is solved.
+ */
+import {
+  type Clock,
+  equalBytes,
+  type Jitter,
+  type Log,
+  MalformedError,
+  messageOf,
+  type NetworkId,
+  type NodeId,
+  PeerError,
+  type Profile,
+  type SecretRandom,
+  type StateStore,
+  toHex,
+} from '../core/index.ts'
+import { nodeIdOf, type SigningKey, signingKeyFromSeed, solveIdentity } from '../crypto/index.ts'
+import {
+  decodeCall,
+  decodeDescriptor,
+  type Descriptor,
+  encodeCall,
+  LINK_MESSAGE,
+  type Link,
+  type Listener,
+  type Transport,
+  verifyDescriptor,
+  View,
+} from '../routing/index.ts'
+import type { ShardCache, ShardStore } from '../storage/index.ts'
+import { Calls } from './calls.ts'
+import { CircuitPool } from './circuit-pool.ts'
+import { CircuitTable } from './circuit-table.ts'
+import type { SeedContact } from './config.ts'
+import { Guards } from './guards.ts'
+import { type Contact, LinkTable, type PeerLink } from './links.ts'
+import { Member } from './member.ts'
+import { Client } from './roles/client.ts'
+import { Gossip } from './tasks/gossip.ts'
+
+export interface NodePorts {
+  readonly clock: Clock
+  readonly jitter: Jitter
+  readonly random: SecretRandom
+  readonly log: Log
+  readonly state: StateStore
+  readonly transport: Transport
+  /** What this node keeps for others. */
+  readonly store: ShardStore
+  readonly cache: ShardCache
+  /** Shards of own puts that have no keeper yet. */
+  readonly pending: ShardStore
+}
+
+export interface NodeSettings {
+  readonly profile: Profile
+  readonly networkId: NetworkId
+  readonly networkCreatedMs: number
+  readonly seeds: readonly SeedContact[]
+  readonly seed: Uint8Array
+  /** Absent: this home is a client only. */
+  readonly node?: {
+    readonly listen: string
+    readonly advertise: readonly string[]
+    readonly onionSeed: Uint8Array
+    readonly nonce: number | undefined
+    /** Keeps the solution of the puzzle. */
+    readonly saveNonce: (nonce: number) => Promise<void>
+  }
+  readonly hasPrefixLimits: boolean
+}
+
+const VIEW_KEY = 'view'
+const VIEW_SAVE_MS = 60_000
+/** Admissions that wait for their puzzle to be checked; each costs 45 ms of a thread. */
+const ADMITTING_MAX = 64
+
+export class HushNode {
+  readonly settings: NodeSettings
+  readonly view: View
+  readonly links: LinkTable
+  readonly guards: Guards
+  readonly pool: CircuitPool
+  readonly client: Client
+  readonly circuits: CircuitTable
+  readonly gossip: Gossip
+  /** Set once this node has its id: relay, gateway, keeper. */
+  member: Member | undefined
+  address: string | undefined
+  readonly #p: NodePorts
+  readonly #key: SigningKey
+  readonly #calls: Calls
+  readonly #contacts = new Map<string, Contact>()
+  #listener: Listener | undefined
+  #admitting = 0
+  #isStopped = false
+
+  constructor(ports: NodePorts, settings: NodeSettings) {
+    this.#p = ports
+    this.settings = settings
+    const { clock, jitter, random, log, state } = ports
+    const { profile, networkId } = settings
+    this.#key = signingKeyFromSeed(settings.seed)
+    this.view = restoreView(ports, profile)
+    for (const seed of settings.seeds) this.#contacts.set(toHex(seed.id), seed)
+    this.#calls = new Calls(clock)
+    this.circuits = new CircuitTable()
+    this.links = new LinkTable(ports, {
+      onMessage: (peer, message) => this.#take(peer, message),
+      onCircuitCell: (peer, cell, raw) => this.circuits.onCell(peer, cell, raw),
+      onOpen: (peer) => {
+        if (peer.isDialer) this.member?.announceTo(peer)
+      },
+      onClosed: (peer) => {
+        this.#calls.closed(peer)
+        this.circuits.onClosed(peer)
+        this.member?.onClosed(peer)
+      },
+    })
+    const selfId = (): NodeId | undefined => this.member?.id
+    const reach = (id: NodeId): Promise<PeerLink | undefined> => this.reach(id)
+    this.guards = new Guards({
+      clock,
+      jitter,
+      log,
+      state,
+      profile,
+      view: this.view,
+      networkCreatedMs: settings.networkCreatedMs,
+      selfId,
+      reach,
+    })
+    this.pool = new CircuitPool({
+      clock,
+      jitter,
+      random,
+      log,
+      profile,
+      networkId,
+      circuits: this.circuits,
+      view: this.view,
+      guards: this.guards,
+      selfId,
+      hasPrefixLimits: settings.hasPrefixLimits,
+    })
+    this.client = new Client({
+      clock,
+      jitter,
+      random,
+      log,
+      profile,
+      networkId,
+      view: this.view,
+      pool: this.pool,
+      pending: ports.pending,
+    })
+    this.gossip = new Gossip({
+      clock,
+      jitter,
+      log,
+      profile,
+      view: this.view,
+      admit: (descriptors) => this.admit(descriptors),
+      partner: () => this.#gossipPartner(),
+    })
+  }
+
+  /** Listens, if it is a node, and begins to take part. Resolves before it has joined. */
+  async start(): Promise<void> {
+    const { settings } = this
+    if (settings.node !== undefined) {
+      this.#listener = await this.#p.transport.listen(settings.node.listen, (link: Link) => this.links.accept(link))
+      this.address = settings.node.advertise[0] ?? this.#listener.address
+      void this.#becomeMember().catch((error: unknown) => {
+        this.#p.log('error', 'could not become a member', { reason: messageOf(error) })
+      })
+    }
+    this.gossip.start()
+    this.pool.start()
+    this.client.start()
+    this.#saveViewNowAndThen()
+  }
+
+  /** Hands over what it holds, says goodbye, goes on forwarding for a while. */
+  async leave(): Promise<void> {
+    await this.member?.leave()
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    this.gossip.stop()
+    this.client.stop()
+    this.pool.stop()
+    this.member?.stop()
+    this.links.close()
+    await this.#listener?.close()
+    await this.#p.state.put(VIEW_KEY, this.view.toBytes())
+  }
+
+  /** An open link to a node of the view, or undefined; what came of it is noted in the view. */
+  async reach(id: NodeId): Promise<PeerLink | undefined> {
+    const contact = this.view.get(id) ?? this.#contacts.get(toHex(id))
+    if (contact === undefined || this.#isStopped) return undefined
+    try {
+      const peer = await this.links.to(contact)
+      this.view.markAlive(id)
+      return peer
+    } catch (error) {
+      this.#p.log('debug', 'node not reached', { reason: messageOf(error) })
+      this.view.markFailed(id, this.#p.clock.nowMs())
+      return undefined
+    }
+  }
+
+  /** Takes descriptors into the view: signature, puzzle, age. Bad ones are passed over. */
+  async admit(encoded: readonly Uint8Array[]): Promise<void> {
+    for (const bytes of encoded) {
+      try {
+        await this.#admitOne(decodeDescriptor(bytes))
+      } catch (error) {
+        if (!(error instanceof PeerError)) throw error
+        this.#p.log('debug', 'bad descriptor', { reason: messageOf(error) })
+      }
+    }
+  }
+
+  async #admitOne(descriptor: Descriptor): Promise<boolean> {
+    const { networkId, profile } = this.settings
+    const known = this.view.get(descriptor.id)
+    if (known !== undefined && known.issuedMs >= descriptor.issuedMs) return true
+    if (this.member !== undefined && equalBytes(descriptor.id, this.member.id)) return false
+    if (!verifyDescriptor(descriptor, networkId)) return false
+    // The id of a key that is known has been checked before.
+    const isProven = known !== undefined && equalBytes(known.publicKey, descriptor.publicKey)
+    if (!isProven && !(await this.#hasSolved(descriptor, profile.puzzleBits))) return false
+    return this.view.admit(descriptor, this.#p.clock.nowMs()) !== 'full'
+  }
+
+  async #hasSolved({ publicKey, nonce, id }: Descriptor, puzzleBits: number): Promise<boolean> {
+    if (this.#admitting >= ADMITTING_MAX) return false
+    this.#admitting++
+    try {
+      const proven = await nodeIdOf({ publicKey, nonce, networkId: this.settings.networkId, puzzleBits })
+      return proven !== undefined && equalBytes(proven, id)
+    } finally {
+      this.#admitting--
+    }
+  }
+
+  async #becomeMember(): Promise<void> {
+    const { node, networkId, profile, seeds } = this.settings
+    if (node === undefined || this.address === undefined) return
+    const rule = { publicKey: this.#key.publicKey, networkId, puzzleBits: profile.puzzleBits }
+    let { nonce } = node
+    let id = nonce === undefined ? undefined : await nodeIdOf({ ...rule, nonce })
+    if (id === undefined) {
+      const solved = await solveIdentity({ ...rule, isStopped: () => this.#isStopped })
+      if (solved === undefined) return
+      ;({ nonce, id } = solved)
+      await node.saveNonce(nonce)
+    }
+    const { store, cache, clock, jitter, random, log, state } = this.#p
+    const addresses = node.advertise.length > 0 ? node.advertise : [this.address]
+    this.member = new Member(
+      { clock, jitter, random, log, state, store, cache },
+      {
+        id,
+        key: this.#key,
+        nonce: nonce ?? 0,
+        addresses,
+        onionSeed: node.onionSeed,
+        profile,
+        networkId,
+        seeds: seeds.map((seed) => seed.id),
+        view: this.view,
+        links: this.links,
+        calls: this.#calls,
+        circuits: this.circuits,
+        reach: (other) => this.reach(other),
+        admit: (descriptors) => this.admit(descriptors),
+      },
+    )
+    this.member.start()
+  }
+
+  /** One message from a peer. Throws PeerError when it breaks the rules; the link is closed then. */
+  #take(peer: PeerLink, message: Uint8Array): void {
+    const type = message[0]
+    if (type === undefined) throw new MalformedError('malformed message: empty')
+    if (type === LINK_MESSAGE.announce) return this.#announced(peer, message.subarray(1))
+    if (this.gossip.onMessage(peer, message)) return
+    const call = decodeCall(message)
+    if (call?.kind === 'ringState' || call?.kind === 'copied' || call?.kind === 'haves') {
+      return this.#calls.answered(peer, call)
+    }
+    if (this.member === undefined) {
+      // Not a member yet: it says so to those who ask, and forgets the rest.
+      if (call?.kind === 'ringQuery') peer.sendMessage(encodeCall(NOT_A_MEMBER(call.tag)), 'control')
+      return
+    }
+    this.member.onMessage(peer, message, call)
+  }
+
+  /** A peer shows who it is: the key of its descriptor must be the key of its link. */
+  #announced(peer: PeerLink, encoded: Uint8Array): void {
+    const descriptor = decodeDescriptor(encoded)
+    if (!equalBytes(descriptor.publicKey, peer.key)) throw new MalformedError('malformed announce: key of another')
+    const known = this.view.get(descriptor.id)
+    if (known !== undefined && equalBytes(known.publicKey, peer.key)) peer.id = descriptor.id
+    void this.#admitOne(descriptor).then((isAdmitted) => {
+      if (!isAdmitted) return
+      peer.id = descriptor.id
+      this.view.markAlive(descriptor.id)
+    })
+  }
+
+  /** Who to compare views with: a node any member, a client its guard, and to begin with a seed. */
+  async #gossipPartner(): Promise<PeerLink | undefined> {
+    const nowMs = this.#p.clock.nowMs()
+    const self = this.member?.id
+    const members = this.view.reachable(nowMs).filter((id) => self === undefined || !equalBytes(id, self))
+    if (this.settings.node === undefined && members.length > 0) return (await this.guards.take())?.link
+    const seeds = this.settings.seeds.map((seed) => seed.id).filter((id) => self === undefined || !equalBytes(id, self))
+    // Now and then a seed: two halves of a network that have lost each other find together again.
+    const pool = members.length === 0 || this.#p.jitter.uint32() % 16 === 0 ? seeds : members
+    const chosen = pool[this.#p.jitter.uint32() % Math.max(1, pool.length)]
+    return chosen === undefined ? undefined : this.reach(chosen)
+  }
+
+  #saveViewNowAndThen(): void {
+    this.#p.clock.setTimer(VIEW_SAVE_MS, () => {
+      if (this.#isStopped) return
+      void this.#p.state.put(VIEW_KEY, this.view.toBytes())
+      this.#saveViewNowAndThen()
+    })
+  }
+}
+
+/** What the last run knew, or an empty view. */
+function restoreView(ports: NodePorts, profile: Profile): View {
+  const saved = ports.state.get(VIEW_KEY)
+  const view = saved && View.fromBytes(saved, { profile })
+  if (saved !== undefined && view === undefined) ports.log('warn', 'the stored view is damaged: starting from the seeds')
+  return view ?? new View({ profile })
+}
+
+const NOT_A_MEMBER = (tag: number) =>
+  ({ kind: 'ringState', tag, isMember: false, predecessor: undefined, successors: [], descriptors: [] }) as const
+

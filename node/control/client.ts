@@ -1,0 +1,241 @@
+/**
+ * The client of the control API: what a program on this machine says to its own daemon. Streams in
+ * both directions, holds no file in memory, and checks every answer. SPEC control §3 to §7
+ */
+import type { IncomingMessage } from 'node:http'
+import type { z } from 'zod'
+import { ControlProtocolError, DaemonError, DaemonGoneError } from './errors.ts'
+import { type Answer, exchange } from './exchange.ts'
+import { jsonLines, parseJson } from './lines.ts'
+import {
+  type CheckStripe,
+  type CheckSummary,
+  checkEventSchema,
+  GET_HEADERS,
+  getResultSchema,
+  inviteAnswerSchema,
+  type ObjectKind,
+  type PutProgress,
+  type PutStored,
+  putEventSchema,
+  RESULT_TRAILER,
+  type RingReport,
+  ringReportSchema,
+  type Status,
+  statusSchema,
+  stopAnswerSchema,
+} from './types.ts'
+
+/** Short questions are answered from memory; a daemon silent for so long hangs. */
+const QUESTION_SILENCE_MS_MAX = 30_000
+const SMALL_ANSWER_SIZE_MAX = 8 * 1024 * 1024
+
+export interface PutOptions {
+  readonly kind: ObjectKind
+  readonly name?: string
+  readonly type?: string
+  /** What the source is expected to give; only for the progress report. */
+  readonly sizeBytes?: number
+  readonly onProgress?: (progress: PutProgress) => void
+  readonly signal?: AbortSignal
+}
+
+export interface GetOptions {
+  /** Leave out the bytes before this one. */
+  readonly fromByte?: number
+  readonly signal?: AbortSignal
+}
+
+export interface ObjectStream {
+  /** Of the whole object, whatever was left out. */
+  readonly lengthBytes: number
+  /** As the publisher gave it: not safe as a file name. */
+  readonly name: string | undefined
+  readonly type: string | undefined
+  /** The verified bytes, in order. Ends normally only when all of them came; throws otherwise. */
+  readonly body: AsyncIterable<Uint8Array>
+  /** Gives the answer up; safe at any time. */
+  cancel(): void
+}
+
+export interface ControlClient {
+  status(signal?: AbortSignal): Promise<Status>
+  ring(signal?: AbortSignal): Promise<RingReport>
+  put(source: AsyncIterable<Uint8Array>, options: PutOptions): Promise<PutStored>
+  get(address: string, options?: GetOptions): Promise<ObjectStream>
+  /** One value per stripe as it is known, the summary last. */
+  check(address: string, signal?: AbortSignal): AsyncGenerator<CheckStripe | CheckSummary>
+  /** Resolves when the daemon has taken the order, not when it has ended. */
+  stop(options: { readonly announce: boolean }): Promise<void>
+  invite(): Promise<string>
+  /** Prometheus text. */
+  metrics(): Promise<string>
+}
+
+/** A client for the daemon of `home`. Connects anew for each call, so it outlives daemons. */
+export function connectControl(home: string): ControlClient {
+  const question = (path: string, signal?: AbortSignal) =>
+    small({ home, method: 'GET', path, during: path.slice(4), ...(signal && { signal }) })
+  return {
+    status: async (signal) => parsed(statusSchema, parseJson(await question('/v1/status', signal)), 'status'),
+    ring: async (signal) => parsed(ringReportSchema, parseJson(await question('/v1/ring', signal)), 'ring'),
+    put: (source, options) => put(home, source, options),
+    get: (address, options = {}) => get(home, address, options),
+    check: (address, signal) => check(home, address, signal),
+    stop: async (options) => {
+      const body = once(Buffer.from(JSON.stringify({ announce: options.announce })))
+      const answer = await small({ home, method: 'POST', path: '/v1/stop', during: 'stop', body })
+      parsed(stopAnswerSchema, parseJson(answer), 'stop')
+    },
+    invite: async () => parsed(inviteAnswerSchema, parseJson(await question('/v1/invite')), 'invite').invite,
+    metrics: async () => (await question('/v1/metrics')).toString('utf8'),
+  }
+}
+
+async function put(home: string, source: AsyncIterable<Uint8Array>, options: PutOptions): Promise<PutStored> {
+  const query = new URLSearchParams({ kind: options.kind })
+  if (options.name !== undefined) query.set('name', options.name)
+  if (options.type !== undefined) query.set('type', options.type)
+  if (options.sizeBytes !== undefined) query.set('size', String(options.sizeBytes))
+  const { message, translate } = await exchange({
+    home,
+    method: 'POST',
+    path: `/v1/objects?${query}`,
+    during: 'the put',
+    body: source,
+    ...(options.signal && { signal: options.signal }),
+  })
+  try {
+    for await (const line of jsonLines(whole(message, 'the put', translate))) {
+      const event = parsed(putEventSchema, line, 'put event')
+      if (event.event === 'error') throw new DaemonError(event)
+      if (event.event === 'stored') return event
+      options.onProgress?.(event)
+    }
+  } finally {
+    message.destroy()
+  }
+  throw new DaemonGoneError('the put')
+}
+
+async function get(home: string, address: string, options: GetOptions): Promise<ObjectStream> {
+  const fromByte = options.fromByte ?? 0
+  const { message, translate } = await exchange({
+    home,
+    method: 'GET',
+    path: `/v1/objects/${encodeURIComponent(address)}${fromByte > 0 ? `?from=${fromByte}` : ''}`,
+    during: 'the get',
+    ...(options.signal && { signal: options.signal }),
+  })
+  const lengthText = message.headers[GET_HEADERS.length]
+  if (typeof lengthText !== 'string' || !/^[0-9]{1,15}$/.test(lengthText) || Number(lengthText) < fromByte) {
+    message.destroy()
+    throw new ControlProtocolError(GET_HEADERS.length)
+  }
+  const lengthBytes = Number(lengthText)
+  return {
+    lengthBytes,
+    name: decoded(message.headers[GET_HEADERS.name]),
+    type: decoded(message.headers[GET_HEADERS.type]),
+    body: verifiedBody(message, lengthBytes - fromByte, translate),
+    cancel: () => message.destroy(),
+  }
+}
+
+/** The body, held to its announced size and to the result that follows it. */
+async function* verifiedBody(
+  message: IncomingMessage,
+  wantedBytes: number,
+  translate: Answer['translate'],
+): AsyncGenerator<Uint8Array> {
+  let gotBytes = 0
+  for await (const piece of whole(message, 'the get', translate)) {
+    gotBytes += piece.length
+    if (gotBytes > wantedBytes) throw new ControlProtocolError('more bytes than announced')
+    yield piece
+  }
+  const trailer = message.trailers[RESULT_TRAILER]
+  if (trailer === undefined) throw new DaemonGoneError('the get')
+  const result = parsed(getResultSchema, parseJson(Buffer.from(trailer, 'latin1')), RESULT_TRAILER)
+  if ('code' in result) throw new DaemonError(result)
+  if (gotBytes !== wantedBytes) throw new ControlProtocolError('fewer bytes than announced')
+}
+
+async function* check(
+  home: string,
+  address: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<CheckStripe | CheckSummary> {
+  const path = `/v1/objects/${encodeURIComponent(address)}/check`
+  const { message, translate } = await exchange({
+    home,
+    method: 'GET',
+    path,
+    during: 'the check',
+    ...(signal && { signal }),
+  })
+  try {
+    for await (const line of jsonLines(whole(message, 'the check', translate))) {
+      const event = parsed(checkEventSchema, line, 'check event')
+      if (event.event === 'error') throw new DaemonError(event)
+      yield event
+      if (event.event === 'summary') return
+    }
+  } finally {
+    message.destroy()
+  }
+  throw new DaemonGoneError('the check')
+}
+
+/** A question with a small answer, read whole. */
+async function small(wish: Parameters<typeof exchange>[0]): Promise<Buffer> {
+  const { message, translate } = await exchange({ ...wish, silenceMsMax: QUESTION_SILENCE_MS_MAX })
+  const pieces: Uint8Array[] = []
+  let size = 0
+  for await (const piece of whole(message, wish.during, translate)) {
+    size += piece.length
+    if (size > SMALL_ANSWER_SIZE_MAX) throw new ControlProtocolError('answer too long')
+    pieces.push(piece)
+  }
+  return Buffer.concat(pieces)
+}
+
+/** The body of an answer; a connection cut short is an error, not an end. */
+async function* whole(
+  message: IncomingMessage,
+  during: string,
+  translate: Answer['translate'],
+): AsyncGenerator<Uint8Array> {
+  const pieces = (message as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]()
+  try {
+    for (;;) {
+      const next = await pieces.next().catch((error: unknown) => {
+        throw translate(error)
+      })
+      if (next.done === true) break
+      yield next.value
+    }
+    if (!message.complete) throw translate(new DaemonGoneError(during))
+  } finally {
+    message.destroy()
+  }
+}
+
+function parsed<Schema extends z.ZodType>(schema: Schema, value: unknown, what: string): z.output<Schema> {
+  const result = schema.safeParse(value)
+  if (!result.success) throw new ControlProtocolError(what, { cause: result.error })
+  return result.data
+}
+
+function decoded(header: string | string[] | undefined): string | undefined {
+  if (typeof header !== 'string' || header === '') return undefined
+  try {
+    return decodeURIComponent(header)
+  } catch (cause) {
+    throw new ControlProtocolError('percent-encoding', { cause })
+  }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}

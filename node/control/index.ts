@@ -1,0 +1,34 @@
+/** The door of the control API: for the cli, for programs of one's own, and for the daemon's server. */
+export {
+  type ControlClient,
+  connectControl,
+  type GetOptions,
+  type ObjectStream,
+  type PutOptions,
+} from './client.ts'
+export {
+  ControlAccessError,
+  ControlProtocolError,
+  DaemonError,
+  DaemonGoneError,
+  DaemonSilentError,
+  NoDaemonError,
+} from './errors.ts'
+export { controlPathOf } from './path.ts'
+export {
+  type CheckEvent,
+  type CheckStripe,
+  type CheckSummary,
+  type ErrorBody,
+  GET_HEADERS,
+  type Health,
+  NAME_SIZE_MAX,
+  type ObjectKind,
+  type PutEvent,
+  type PutProgress,
+  type PutStored,
+  RESULT_TRAILER,
+  type RingReport,
+  type Status,
+  TYPE_SIZE_MAX,
+} from './types.ts'

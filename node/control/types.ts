@@ -1,0 +1,174 @@
+/**
+ * Every request and answer of the local control API, as zod schemas and the types they imply. The
+ * daemon writes what these types say; the client checks what it reads and ignores fields it does not
+ * know, so that a newer daemon can say more. SPEC control §3 to §6
+ *
+ * Ids are lower-case hex. Sizes in bytes, times in Unix milliseconds unless named otherwise.
+ */
+import { z } from 'zod'
+
+// --- errors (SPEC control §2) --------------------------------------------------------------------
+
+export const errorBodySchema = z.object({
+  code: z.string().regex(/^ERR_[A-Z0-9_]{1,60}$/),
+  kind: z.enum(['input', 'peer', 'unavailable', 'local', 'bug']),
+  message: z.string().max(4096),
+  hint: z.string().max(4096).optional(),
+})
+export type ErrorBody = z.infer<typeof errorBodySchema>
+
+const count = z.number().int().nonnegative()
+const hex = z.string().regex(/^[0-9a-f]{2,64}$/)
+
+// --- GET /v1/status, GET /v1/ring (SPEC control §3) ----------------------------------------------
+
+export const statusSchema = z.object({
+  version: z.string(),
+  protocol: count,
+  pid: count,
+  role: z.enum(['node', 'client']),
+  /** `id` is the first 16 digits. */
+  network: z.object({ id: hex, profile: z.string() }),
+  /** Absent at a client. Ids in `ring` are the first 16 digits. */
+  node: z
+    .object({
+      id: hex,
+      address: z.string(),
+      ring: z.object({ predecessor: hex.optional(), successors: z.array(hex) }),
+      joined: z.boolean(),
+      shards: count,
+      storedBytes: count,
+      quotaBytes: count,
+      cacheBytes: count,
+      corruptDropped: count,
+    })
+    .optional(),
+  view: z.object({ members: count, reachable: count }),
+  circuits: z.object({ ready: count, building: count, gateways: count, wanted: count }),
+  /** `id` is the first 8 digits. */
+  guard: z.object({ id: hex, since: z.number() }).optional(),
+  links: count,
+  pending: z.object({ shards: count }),
+  uptimeSeconds: z.number().nonnegative(),
+  memory: z.object({ rssBytes: count }),
+})
+export type Status = z.infer<typeof statusSchema>
+
+export const ringReportSchema = z.object({
+  id: hex,
+  joined: z.boolean(),
+  predecessor: hex.optional(),
+  successors: z.array(hex),
+  address: z.string(),
+})
+export type RingReport = z.infer<typeof ringReportSchema>
+
+// --- POST /v1/objects (SPEC control §4) ----------------------------------------------------------
+
+export const objectKindSchema = z.enum(['private', 'public'])
+export type ObjectKind = z.infer<typeof objectKindSchema>
+
+/** Limits of the root object's fields, UTF-8 bytes. SPEC addresses §3 */
+export const NAME_SIZE_MAX = 255
+export const TYPE_SIZE_MAX = 127
+
+/** The query of a put, as text from the URL. `size` only helps the progress report. */
+export const putQuerySchema = z.object({
+  kind: objectKindSchema.default('private'),
+  name: z.string().max(NAME_SIZE_MAX).optional(),
+  type: z.string().max(TYPE_SIZE_MAX).optional(),
+  size: z
+    .string()
+    .regex(/^[0-9]{1,15}$/)
+    .transform(Number)
+    .optional(),
+})
+export type PutQuery = z.infer<typeof putQuerySchema>
+
+export const putProgressSchema = z.object({
+  event: z.literal('progress'),
+  readBytes: count,
+  storedShards: count,
+  /** Known once the length is. */
+  totalShards: count.optional(),
+})
+export type PutProgress = z.infer<typeof putProgressSchema>
+
+/** `stored` of `shards` have a valid receipt; the daemon goes on with the `pending` ones. */
+export const putStoredSchema = z.object({
+  event: z.literal('stored'),
+  address: z.string().max(256),
+  lengthBytes: count,
+  shards: count,
+  stored: count,
+  pending: count,
+  stripes: count,
+})
+export type PutStored = z.infer<typeof putStoredSchema>
+
+const errorEventSchema = errorBodySchema.extend({ event: z.literal('error') })
+export type ErrorEvent = z.infer<typeof errorEventSchema>
+
+export const putEventSchema = z.discriminatedUnion('event', [putProgressSchema, putStoredSchema, errorEventSchema])
+export type PutEvent = z.infer<typeof putEventSchema>
+
+// --- GET /v1/objects/ADDRESS (SPEC control §5) ---------------------------------------------------
+
+export const getQuerySchema = z.object({
+  from: z
+    .string()
+    .regex(/^[0-9]{1,15}$/)
+    .transform(Number)
+    .default(0),
+})
+export type GetQuery = z.infer<typeof getQuerySchema>
+
+/** Lower case, as node:http gives and takes them. Name and type are percent-encoded UTF-8. */
+export const GET_HEADERS = { length: 'x-hush-length', name: 'x-hush-name', type: 'x-hush-type' } as const
+/** The trailer that says whether the body before it is whole. */
+export const RESULT_TRAILER = 'x-hush-result'
+
+export const getResultSchema = z.union([z.object({ ok: z.literal(true) }), errorBodySchema])
+export type GetResult = z.infer<typeof getResultSchema>
+
+// --- GET /v1/objects/ADDRESS/check (SPEC control §6) ---------------------------------------------
+
+export const healthSchema = z.enum(['perfect', 'good', 'weak', 'critical', 'lost'])
+export type Health = z.infer<typeof healthSchema>
+
+export const checkStripeSchema = z.object({
+  event: z.literal('stripe'),
+  stripe: count,
+  /** 0: the file's bytes; above: the lists that lead to them. */
+  level: count,
+  needed: count,
+  total: count,
+  reachable: count,
+  health: healthSchema,
+})
+export type CheckStripe = z.infer<typeof checkStripeSchema>
+
+/** The last line: sums over all stripes, and the worst health of any. */
+export const checkSummarySchema = z.object({
+  event: z.literal('summary'),
+  stripes: count,
+  shards: count,
+  reachable: count,
+  health: healthSchema,
+})
+export type CheckSummary = z.infer<typeof checkSummarySchema>
+
+export const checkEventSchema = z.discriminatedUnion('event', [checkStripeSchema, checkSummarySchema, errorEventSchema])
+export type CheckEvent = z.infer<typeof checkEventSchema>
+
+// --- POST /v1/stop, GET /v1/invite (SPEC control §7) ---------------------------------------------
+
+/** `announce`: leave the ring in order, hand over, then end. Otherwise end at once. */
+export const stopRequestSchema = z.object({ announce: z.boolean().default(true) })
+export type StopRequest = z.infer<typeof stopRequestSchema>
+
+export const stopAnswerSchema = z.object({ ok: z.literal(true) })
+export type StopAnswer = z.infer<typeof stopAnswerSchema>
+
+export const inviteAnswerSchema = z.object({ invite: z.string() })
+export type InviteAnswer = z.infer<typeof inviteAnswerSchema>

@@ -1,0 +1,181 @@
+/**
+ * One daemon: a home folder brought to life until it is told to stop. This is the one place where the
+ * ports get their real makers. SPEC home §1-§3
+ */
+import { openLmdbStore } from '../storage/index.ts'
+import { HushNode } from './compose.ts'
+import {
+  bytesOf,
+  type ConfigFile,
+  HomeStateError,
+  type IdentityFile,
+  type NetworkFile,
+  networkIdOf,
+  parseConfig,
+  parseIdentity,
+  parseNetwork,
+  profileOf,
+  seedsOf,
+} from './config.ts'
+import { ControlServer } from './control/server.ts'
+import { addNodeMetrics } from './metrics.ts'
+import {
+  type ControlSocket,
+  type Home,
+  keyLogOfEnvironment,
+  lockHome,
+  makeLog,
+  makeMetrics,
+  makeTransport,
+  onStopSignal,
+  openHome,
+  openStateStore,
+  processId,
+  processRssBytes,
+  programVersion,
+  serveControl,
+  serveMetrics,
+  systemClock,
+  systemJitter,
+  systemRandom,
+} from './system/index.ts'
+
+/** Shards of own puts that wait for a keeper: what is beyond is refused and the put fails. */
+const PENDING_QUOTA_BYTES = 1024 ** 3
+/** Goes on until then even if handing over hangs. */
+const LEAVE_MS_MAX = 10 * 60_000
+
+interface HomeFiles {
+  readonly config: ConfigFile
+  readonly identity: IdentityFile
+  readonly network: NetworkFile
+}
+
+/**
+ * Runs until stopped; resolves with the exit code. `onReady` is called once the control API answers.
+ * Throws what hinders the start: no home, a second daemon, a port in use, a bad file.
+ */
+export async function runDaemon(options: {
+  readonly home: string
+  readonly foreground: boolean
+  readonly onReady?: () => void
+}): Promise<number> {
+  const home = openHome(options.home)
+  const files = readFiles(home)
+  const clock = systemClock()
+  const jitter = systemJitter()
+  const lock = await lockHome(home, { clock, jitter })
+  try {
+    return await runLocked(home, files, { clock, jitter, ...(options.onReady && { onReady: options.onReady }) })
+  } finally {
+    lock.release()
+  }
+}
+
+async function runLocked(
+  home: Home,
+  { config, identity, network }: HomeFiles,
+  run: {
+    clock: ReturnType<typeof systemClock>
+    jitter: ReturnType<typeof systemJitter>
+    onReady?: () => void
+  },
+): Promise<number> {
+  const { clock, jitter } = run
+  const random = systemRandom()
+  const log = makeLog({ level: config.logLevel })
+  const networkId = networkIdOf(network)
+  const isNode = config.role === 'node'
+  const cacheBytes = Math.floor(config.quotaBytes * config.cacheShare)
+  const onCorrupt = (): void => log('warn', 'a stored shard is damaged and was dropped')
+  const keeping = isNode
+    ? { quotaBytes: config.quotaBytes - cacheBytes, cacheBytes }
+    : { quotaBytes: 0, cacheBytes: 0 }
+  const { store, cache } = openLmdbStore({ path: home.folder('shards'), ...keeping, onCorrupt })
+  const pending = openLmdbStore({ path: home.folder('pending'), quotaBytes: PENDING_QUOTA_BYTES, cacheBytes: 0 }).store
+  const keyLog = keyLogOfEnvironment()
+  const transport = makeTransport({
+    seed: bytesOf(identity.seed),
+    networkId,
+    clock,
+    log,
+    ...(keyLog && { keyLog }),
+  })
+  const node = new HushNode(
+    { clock, jitter, random, log, state: openStateStore(home.folder('state')), transport, store, cache, pending },
+    {
+      profile: profileOf(network),
+      networkId,
+      networkCreatedMs: network.createdMs,
+      seeds: seedsOf(network),
+      seed: bytesOf(identity.seed),
+      ...(isNode && {
+        node: {
+          listen: config.listen ?? '',
+          advertise: config.advertise,
+          onionSeed: bytesOf(identity.onionSeed),
+          nonce: identity.nonce,
+          saveNonce: (nonce: number) => home.write('identity.json', `${JSON.stringify({ ...identity, nonce }, null, 2)}\n`),
+        },
+      }),
+      hasPrefixLimits: config.prefixLimits,
+    },
+  )
+  const metrics = makeMetrics({ withProcess: true })
+  addNodeMetrics(metrics, { node, transport, store, cache })
+  let stop: (how: { announce: boolean }) => void = () => {}
+  const stopped = new Promise<{ announce: boolean }>((resolve) => {
+    stop = resolve
+  })
+  const startedMs = clock.monotonicMs()
+  const control = new ControlServer({
+    node,
+    log,
+    network,
+    metrics,
+    version: programVersion(),
+    pid: processId(),
+    uptimeSeconds: () => (clock.monotonicMs() - startedMs) / 1_000,
+    rssBytes: processRssBytes,
+    nowMs: () => clock.nowMs(),
+    storeUsage: () => store.usage(),
+    cacheBytes: () => cache.usage().bytes,
+    onStop: (how) => stop(how),
+    openPorts: { random, jitter },
+  })
+  const closers: { close(): Promise<unknown> }[] = []
+  const ignoreSignals = onStopSignal(() => stop({ announce: true }))
+  try {
+    await node.start()
+    if (config.metrics !== undefined) closers.push(await serveMetrics(metrics, config.metrics))
+    const socket: ControlSocket = await serveControl(home.path, { log, handler: (exchange) => control.handle(exchange) })
+    closers.push(socket)
+    log('info', 'started', { role: config.role, address: node.address })
+    run.onReady?.()
+    const { announce } = await stopped
+    log('info', 'stopping', { announce })
+    if (announce) {
+      const late = new Promise<void>((resolve) => void clock.setTimer(LEAVE_MS_MAX, resolve))
+      await Promise.race([node.leave(), late])
+    }
+    return 0
+  } finally {
+    ignoreSignals()
+    for (const closer of closers) await closer.close()
+    await node.stop()
+    await transport.close()
+    await store.close()
+    await pending.close()
+    log('info', 'stopped')
+  }
+}
+
+function readFiles(home: Home): HomeFiles {
+  const read = (name: string, secret = false): string => {
+    const text = home.readText(name, { secret })
+    if (text !== undefined) return text
+    throw new HomeStateError(`${home.path} has no ${name}`, { hint: 'make a home with: hush init' })
+  }
+  const network = parseNetwork(read('network.json'))
+  return { network, config: parseConfig(read('config.json')), identity: parseIdentity(read('identity.json', true)) }
+}

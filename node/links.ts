@@ -1,0 +1,313 @@
+/**
+ * The open links of a node: one table, each link with its queue, its message joiner and its numbers
+ * for circuits. Everything that leaves goes through the fair queue; everything that arrives is handed
+ * to the one listener. SPEC links §2-§4
+ *
+ * A peer is known by the key its TLS certificate proved. It gets a node id only when it announced a
+ * descriptor signed by that key, or when it was dialled under one.
+ */
+import {
+  CELL_SIZE,
+  CIRCUIT_CELLS_QUEUED_MAX,
+  type Clock,
+  type Log,
+  MalformedError,
+  messageOf,
+  type NodeId,
+  PeerError,
+  type PublicKey,
+  toHex,
+  UnavailableError,
+} from '../core/index.ts'
+import {
+  type Cell,
+  type Command,
+  COMMANDS,
+  FairQueue,
+  type Link,
+  makeCell,
+  MessageJoiner,
+  readCell,
+  splitMessage,
+  type Transport,
+  writeHeader,
+} from '../routing/index.ts'
+
+/** Handed to the link beyond this, cells wait in the fair queue, where order can still change. */
+const LINK_QUEUED_BYTES_HIGH = 256 * 1024
+/** Cells waiting on one link, all flows together. */
+const QUEUE_CELLS_MAX = 2_048
+/** Shards half arrived on one link. */
+const PARTIAL_BYTES_MAX = 8 * 1024 * 1024
+/**
+ * Messages of one lane go one after the other, lanes take turns: so many messages may be under way at
+ * once, fewer than the other side's joiner holds. Control has lanes of its own, since it overtakes.
+ */
+const NORMAL_LANES = 32
+const CONTROL_LANES = 8
+/** Lanes are flows above the circuit numbers (u32). */
+const LANE_FLOW_BASE = 2 ** 32
+/** Half a link's queue for one circuit; the rest of the bound is for all messages together. */
+const FLOW_CELLS_MAX = 1_024
+const DIAL_TIMEOUT_MS = 5_000
+/** A link nobody used for so long is closed; neighbours and guards are used all the time. */
+const IDLE_MS = 5 * 60_000
+const IDLE_CHECK_MS = 30_000
+
+/** Where a node can be found. */
+export interface Contact {
+  readonly id: NodeId | undefined
+  readonly publicKey: PublicKey
+  readonly addresses: readonly string[]
+}
+
+export interface LinkListener {
+  onMessage(peer: PeerLink, message: Uint8Array): void
+  /** `raw` is the whole cell, the listener's own memory; `cell.body` is a view of it. */
+  onCircuitCell(peer: PeerLink, cell: Cell, raw: Uint8Array): void
+  onOpen(peer: PeerLink): void
+  onClosed(peer: PeerLink): void
+}
+
+/** The peer could not be reached; which peer is the caller's to say. */
+export class UnreachableError extends UnavailableError {
+  readonly code = 'ERR_UNREACHABLE'
+}
+
+export class PeerLink {
+  /** Known once announced or dialled; a peer without is a client. */
+  id: NodeId | undefined
+  readonly key: PublicKey
+  readonly isDialer: boolean
+  /** Circuits and calls that run over this link: it is in use while above zero. */
+  holds = 0
+  readonly #link: Link
+  readonly #queue = new FairQueue({
+    flowItemsMax: FLOW_CELLS_MAX,
+    itemsMax: QUEUE_CELLS_MAX,
+    bytesMax: QUEUE_CELLS_MAX * CELL_SIZE,
+    controlItemsReserved: 64,
+  })
+  readonly joiner = new MessageJoiner({ partialBytesMax: PARTIAL_BYTES_MAX })
+  #isClosed = false
+  #turn = 0
+  #circuit = 0
+  #usedMs: number
+  readonly #clock: Clock
+
+  constructor(link: Link, from: { id: NodeId | undefined; clock: Clock }) {
+    this.#link = link
+    this.id = from.id
+    this.key = link.peerKey
+    this.isDialer = link.isDialer
+    this.#clock = from.clock
+    this.#usedMs = from.clock.monotonicMs()
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+  get queuedBytes(): number {
+    return this.#link.queuedBytes + this.#queue.bytes
+  }
+  get idleMs(): number {
+    return this.holds > 0 ? 0 : this.#clock.monotonicMs() - this.#usedMs
+  }
+
+  /** A number for a new circuit: odd ones belong to the dialling side, even ones to the other. */
+  nextCircuit(): number {
+    this.#circuit = (this.#circuit + 2) % 0xffff_fffe
+    return this.isDialer ? this.#circuit + 1 : this.#circuit + 2
+  }
+
+  /** False when the link is closed or its queue full: nothing was sent, nothing will be. */
+  sendMessage(message: Uint8Array, urgency: 'control' | 'normal' = 'normal'): boolean {
+    if (this.#isClosed) return false
+    this.#turn = (this.#turn + 1) % (NORMAL_LANES * CONTROL_LANES)
+    const lane = urgency === 'control' ? NORMAL_LANES + (this.#turn % CONTROL_LANES) : this.#turn % NORMAL_LANES
+    const flow = LANE_FLOW_BASE + lane
+    const cells = splitMessage(lane, message)
+    const wish = { count: cells.length, sizeBytes: cells.length * CELL_SIZE, priority: urgency }
+    if (!this.#queue.hasRoom(flow, wish)) return false
+    for (const cell of cells) this.#queue.offer(flow, cell, wish)
+    this.pump()
+    return true
+  }
+
+  /** Makes or ends a circuit. Destroy never overtakes what the circuit still has to deliver. */
+  sendCommand(circuit: number, command: Command, body: Uint8Array): boolean {
+    const priority = command === COMMANDS.destroy ? 'normal' : 'control'
+    return this.#offer(circuit, makeCell(circuit, command, body), priority)
+  }
+
+  /**
+   * Sends a relay cell, whose body is done; the memory belongs to the link from now on. False when the
+   * circuit's queue or the link's is full: the caller destroys the circuit.
+   */
+  sendRelay(circuit: number, cell: Uint8Array): boolean {
+    writeHeader(cell, circuit, COMMANDS.relay)
+    if (this.#queue.flowItems(circuit) >= CIRCUIT_CELLS_QUEUED_MAX) return false
+    return this.#offer(circuit, cell, 'normal')
+  }
+
+  /** Cells of the circuit that wait for this link. */
+  waiting(circuit: number): number {
+    return this.#queue.flowItems(circuit)
+  }
+
+  #offer(circuit: number, cell: Uint8Array, priority: 'control' | 'normal'): boolean {
+    if (this.#isClosed || !this.#queue.offer(circuit, cell, { priority })) return false
+    this.pump()
+    return true
+  }
+
+  dropCircuit(circuit: number): void {
+    this.#queue.dropFlow(circuit)
+  }
+
+  /** Moves cells to the link while it takes them. */
+  pump(): void {
+    while (!this.#isClosed && this.#link.queuedBytes < LINK_QUEUED_BYTES_HIGH) {
+      const cell = this.#queue.take()
+      if (cell === undefined) return
+      this.#usedMs = this.#clock.monotonicMs()
+      this.#link.send(cell)
+    }
+  }
+
+  start(handlers: { onCell(cell: Uint8Array): void; onClose(reason: string): void }): void {
+    this.#link.start({
+      onCell: (cell) => {
+        this.#usedMs = this.#clock.monotonicMs()
+        handlers.onCell(cell)
+      },
+      onDrain: () => this.pump(),
+      onClose: (reason) => {
+        this.#isClosed = true
+        handlers.onClose(reason)
+      },
+    })
+  }
+
+  close(reason: string): void {
+    this.#link.close(reason)
+  }
+}
+
+export class LinkTable {
+  readonly #transport: Transport
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #listener: LinkListener
+  readonly #open = new Map<string, PeerLink[]>()
+  readonly #dialling = new Map<string, Promise<PeerLink>>()
+  #isStopped = false
+
+  constructor(ports: { transport: Transport; clock: Clock; log: Log }, listener: LinkListener) {
+    this.#transport = ports.transport
+    this.#clock = ports.clock
+    this.#log = ports.log
+    this.#listener = listener
+    this.#closeIdle()
+  }
+
+  get count(): number {
+    let count = 0
+    for (const links of this.#open.values()) count += links.length
+    return count
+  }
+  all(): PeerLink[] {
+    return [...this.#open.values()].flat()
+  }
+
+  /** An open link to that key, or undefined. */
+  of(key: PublicKey): PeerLink | undefined {
+    return this.#open.get(toHex(key))?.[0]
+  }
+
+  /** An open link to that node: the one there is, or a new one. Throws UnreachableError or a link's own error. */
+  async to(contact: Contact): Promise<PeerLink> {
+    const name = toHex(contact.publicKey)
+    const open = this.#open.get(name)?.[0]
+    if (open !== undefined) {
+      open.id ??= contact.id
+      return open
+    }
+    const dialling = this.#dialling.get(name)
+    if (dialling !== undefined) return dialling
+    const attempt = this.#dial(contact).finally(() => this.#dialling.delete(name))
+    this.#dialling.set(name, attempt)
+    return attempt
+  }
+
+  /** Takes in a link that a peer opened. */
+  accept(link: Link): void {
+    if (this.#isStopped) link.close('stopping')
+    else this.#add(new PeerLink(link, { id: undefined, clock: this.#clock }))
+  }
+
+  close(): void {
+    this.#isStopped = true
+    for (const peer of this.all()) peer.close('stopping')
+  }
+
+  async #dial(contact: Contact): Promise<PeerLink> {
+    let failure: unknown
+    for (const address of contact.addresses) {
+      if (this.#isStopped) break
+      try {
+        const link = await this.#transport.dial(
+          { address, publicKey: contact.publicKey },
+          { timeoutMs: DIAL_TIMEOUT_MS },
+        )
+        const peer = new PeerLink(link, { id: contact.id, clock: this.#clock })
+        this.#add(peer)
+        return peer
+      } catch (error) {
+        failure = error
+      }
+    }
+    throw failure ?? new UnreachableError('the node gives no address')
+  }
+
+  #add(peer: PeerLink): void {
+    const name = toHex(peer.key)
+    const links = this.#open.get(name) ?? []
+    links.push(peer)
+    this.#open.set(name, links)
+    peer.start({
+      onCell: (cell) => this.#take(peer, cell),
+      onClose: (reason) => {
+        const left = (this.#open.get(name) ?? []).filter((other) => other !== peer)
+        if (left.length === 0) this.#open.delete(name)
+        else this.#open.set(name, left)
+        this.#log('debug', 'link closed', { reason })
+        this.#listener.onClosed(peer)
+      },
+    })
+    this.#listener.onOpen(peer)
+  }
+
+  #take(peer: PeerLink, raw: Uint8Array): void {
+    try {
+      const cell = readCell(raw)
+      if (cell.command === COMMANDS.padding) return
+      if (cell.command !== COMMANDS.message) return this.#listener.onCircuitCell(peer, cell, raw)
+      if (cell.circuit !== 0) throw new MalformedError('malformed cell: a message on a circuit')
+      const message = peer.joiner.add(cell.body)
+      if (message !== undefined) this.#listener.onMessage(peer, message)
+    } catch (error) {
+      if (!(error instanceof PeerError)) throw error
+      this.#log('warn', 'peer misbehaved', { reason: messageOf(error) })
+      peer.close('misbehaved')
+    }
+  }
+
+  #closeIdle(): void {
+    this.#clock.setTimer(IDLE_CHECK_MS, () => {
+      if (this.#isStopped) return
+      for (const peer of this.all()) if (peer.idleMs > IDLE_MS) peer.close('idle')
+      this.#closeIdle()
+    })
+  }
+}

@@ -1,0 +1,244 @@
+/**
+ * A node that takes part in the ring: its descriptor, its place, and the roles of relay, gateway and
+ * keeper. SPEC overview §1
+ */
+import {
+  around,
+  type Clock,
+  type Jitter,
+  type Log,
+  MalformedError,
+  messageOf,
+  type NetworkId,
+  type NodeId,
+  type Profile,
+  type SecretRandom,
+  type StateStore,
+} from '../core/index.ts'
+import { type ExchangeKey, exchangeKeyFromSeed, type SigningKey } from '../crypto/index.ts'
+import {
+  type Call,
+  encodeAnnounce,
+  encodeCall,
+  encodeDescriptor,
+  LINK_MESSAGE,
+  signDescriptor,
+  type View,
+} from '../routing/index.ts'
+import type { ShardCache, ShardStore } from '../storage/index.ts'
+import type { Calls } from './calls.ts'
+import type { CircuitTable } from './circuit-table.ts'
+import type { LinkTable, PeerLink } from './links.ts'
+import { Gateway } from './roles/gateway.ts'
+import { Keeper } from './roles/keeper.ts'
+import { Relay } from './roles/relay.ts'
+import { Router } from './roles/router.ts'
+import { Reconcile } from './tasks/reconcile.ts'
+import { RingUpkeep } from './tasks/ring-upkeep.ts'
+
+const JOINED_KEY = 'joined'
+const EXPIRE_EVERY_MS = 60_000
+const EXPIRE_PAGE = 1_000
+
+export interface MemberPorts {
+  readonly clock: Clock
+  readonly jitter: Jitter
+  readonly random: SecretRandom
+  readonly log: Log
+  readonly state: StateStore
+  readonly store: ShardStore
+  readonly cache: ShardCache
+}
+
+export interface MemberSettings {
+  readonly id: NodeId
+  readonly key: SigningKey
+  readonly nonce: number
+  readonly addresses: readonly string[]
+  readonly onionSeed: Uint8Array
+  readonly profile: Profile
+  readonly networkId: NetworkId
+  readonly seeds: readonly NodeId[]
+  readonly view: View
+  readonly links: LinkTable
+  readonly calls: Calls
+  readonly circuits: CircuitTable
+  readonly reach: (id: NodeId) => Promise<PeerLink | undefined>
+  readonly admit: (descriptors: readonly Uint8Array[]) => Promise<void>
+}
+
+export class Member {
+  readonly id: NodeId
+  readonly ring: RingUpkeep
+  readonly keeper: Keeper
+  readonly router: Router
+  readonly relay: Relay
+  readonly reconcile: Reconcile
+  readonly #p: MemberPorts
+  readonly #s: MemberSettings
+  readonly #onionKey: ExchangeKey
+  #descriptor: Uint8Array
+  #isLeaving = false
+  #isStopped = false
+
+  constructor(ports: MemberPorts, settings: MemberSettings) {
+    this.#p = ports
+    this.#s = settings
+    this.id = settings.id
+    const { clock, jitter, random, log, store, cache } = ports
+    const { profile, networkId, view, calls, circuits, reach, key } = settings
+    this.#onionKey = exchangeKeyFromSeed(settings.onionSeed)
+    this.#descriptor = this.#sign()
+    this.keeper = new Keeper({ clock, log, store, calls, view, profile, networkId, key, selfId: this.id, reach })
+    this.reconcile = new Reconcile({ clock, jitter, log, profile, keeper: this.keeper })
+    this.ring = new RingUpkeep({
+      clock,
+      jitter,
+      log,
+      profile,
+      view,
+      calls,
+      selfId: this.id,
+      seeds: settings.seeds,
+      reach,
+      admit: settings.admit,
+      descriptorOf: (id) => {
+        const found = view.get(id)
+        return found && encodeDescriptor(found)
+      },
+      onChange: () => this.#ringChanged(),
+    })
+    this.router = new Router({
+      clock,
+      jitter,
+      random,
+      log,
+      view,
+      cache,
+      keeper: this.keeper,
+      selfId: this.id,
+      copies: profile.copies,
+      ring: () => this.ring.state,
+      reach,
+    })
+    this.relay = new Relay({
+      clock,
+      random,
+      log,
+      circuits,
+      selfId: this.id,
+      networkId,
+      onionKeys: () => [this.#onionKey],
+      gateway: new Gateway(this.router),
+      reach,
+      isKnown: (id) => view.get(id) !== undefined,
+    })
+  }
+
+  start(): void {
+    const isFirstStart = this.#p.state.get(JOINED_KEY) === undefined
+    void this.ring.run({ isFirstStart }).catch((error: unknown) => {
+      this.#p.log('error', 'ring upkeep ended', { reason: messageOf(error) })
+    })
+    this.reconcile.start()
+    this.#renewDescriptor()
+    this.#expireLeases()
+  }
+
+  /** Tells a peer who this is: first on each link that this node opens. */
+  announceTo(peer: PeerLink): void {
+    peer.sendMessage(encodeAnnounce(this.#descriptor), 'control')
+  }
+
+  /** Throws MalformedError. */
+  onMessage(peer: PeerLink, message: Uint8Array, call: Call | undefined): void {
+    if (call?.kind === 'ringQuery') {
+      peer.sendMessage(encodeCall(this.ring.answer(call.tag)), 'control')
+    } else if (call !== undefined) {
+      // Only members hand over copies or ask what is held.
+      if (peer.id !== undefined) void this.#answer(peer, call)
+    } else if (message[0] === LINK_MESSAGE.ringNotify) {
+      if (peer.id !== undefined) this.ring.notified(peer.id)
+    } else if (message[0] === LINK_MESSAGE.ringLeave) {
+      if (peer.id !== undefined) {
+        this.#s.view.markFailed(peer.id, this.#p.clock.nowMs())
+        this.ring.left(peer.id)
+      }
+    } else if (!this.router.onMessage(peer, message)) {
+      throw new MalformedError('malformed message: unknown type')
+    }
+  }
+
+  onClosed(peer: PeerLink): void {
+    this.router.onClosed(peer)
+    if (peer.id === undefined || !this.ring.isNeighbour(peer.id) || this.#isStopped) return
+    // A neighbour's link broke: is it gone, or was it the link alone?
+    void this.#s.reach(peer.id).then((again) => {
+      if (again === undefined) this.ring.hurry()
+    })
+  }
+
+  /** SPEC ring §6: hand over, announce, forward a little longer. */
+  async leave(): Promise<void> {
+    if (this.#isLeaving) return
+    this.#isLeaving = true
+    const report = await this.reconcile.handOver()
+    this.#p.log('info', 'handed over', { pushed: report.pushed, lacking: report.lacking })
+    this.#publish()
+    await this.ring.leave()
+    await new Promise<void>((resolve) => void this.#p.clock.setTimer(this.#s.profile.leaveForwardMs, resolve))
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.ring.stop()
+    this.reconcile.stop()
+  }
+
+  async #answer(peer: PeerLink, call: Call): Promise<void> {
+    const answer = await this.keeper.answer(call)
+    if (answer !== undefined) peer.sendMessage(encodeCall(answer))
+  }
+
+  #ringChanged(): void {
+    if (this.ring.state !== undefined && this.#p.state.get(JOINED_KEY) === undefined) {
+      void this.#p.state.put(JOINED_KEY, Uint8Array.of(1))
+      this.#publish()
+    }
+    this.reconcile.soon()
+  }
+
+  /** Signs the descriptor anew and shows it to whoever is linked; gossip does the rest. */
+  #publish(): void {
+    this.#descriptor = this.#sign()
+    for (const peer of this.#s.links.all()) this.announceTo(peer)
+  }
+
+  #sign(): Uint8Array {
+    const { id, key, nonce, addresses, networkId, view } = this.#s
+    const leaving = this.#isLeaving
+    const roles = { relay: true, gateway: true, keeper: true, leaving }
+    const issuedMs = this.#p.clock.nowMs()
+    const onionKey = this.#onionKey.publicKey
+    const descriptor = signDescriptor(key, networkId, { id, nonce, onionKey, addresses, roles, issuedMs })
+    view.admit(descriptor, issuedMs)
+    return encodeDescriptor(descriptor)
+  }
+
+  #renewDescriptor(): void {
+    this.#p.clock.setTimer(around(this.#p.jitter, this.#s.profile.descriptorEveryMs, 0.2), () => {
+      if (this.#isStopped) return
+      this.#descriptor = this.#sign()
+      this.#renewDescriptor()
+    })
+  }
+
+  #expireLeases(): void {
+    this.#p.clock.setTimer(EXPIRE_EVERY_MS, () => {
+      if (this.#isStopped) return
+      const expired = this.#p.store.expire(this.#p.clock.nowMs(), EXPIRE_PAGE)
+      if (expired > 0) this.#p.log('info', 'leases ended', { expired })
+      this.#expireLeases()
+    })
+  }
+}

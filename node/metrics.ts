@@ -1,0 +1,42 @@
+/** What a node counts, as Prometheus sources: plain numbers read at each scrape. No ids, no addresses. */
+import type { ShardCache, ShardStore } from '../storage/index.ts'
+import type { HushNode } from './compose.ts'
+import type { CountedTransport, Metrics } from './system/index.ts'
+
+export function addNodeMetrics(
+  metrics: Metrics,
+  of: { node: HushNode; transport: CountedTransport; store: ShardStore; cache: ShardCache },
+): void {
+  const { node, transport, store, cache } = of
+  const gauge = (name: string, help: string, read: () => number): void =>
+    metrics.add({ name, help, kind: 'gauge', read })
+  const counter = (name: string, help: string, read: () => number): void =>
+    metrics.add({ name, help, kind: 'counter', read })
+
+  gauge('links', 'open links', () => node.links.count)
+  gauge('circuit_ends', 'circuit ends on open links, relayed ones twice', () => node.circuits.count)
+  gauge('own_circuits', 'own circuits ready for requests', () => node.pool.ready.length)
+  gauge('view_members', 'members in the view', () => node.view.size)
+  gauge('pending_shards', 'shards of own puts without a keeper yet', () => node.client.pendingCount)
+  gauge('stored_shards', 'shards kept for others', () => store.usage().count)
+  gauge('stored_bytes', 'bytes kept for others', () => store.usage().bytes)
+  gauge('quota_bytes', 'bytes that may be kept for others', () => store.usage().quotaBytes)
+  gauge('cached_bytes', 'bytes in the cache', () => cache.usage().bytes)
+  counter('corrupt_shards_total', 'stored shards found damaged and dropped', () => store.usage().corrupt)
+  counter('cells_in_total', 'cells received', () => transport.counts.cellsIn)
+  counter('cells_out_total', 'cells sent', () => transport.counts.cellsOut)
+  counter('link_violations_total', 'links closed because the peer broke the rules', () => transport.counts.violations)
+  counter('relayed_cells_total', 'cells passed along circuits', () => node.member?.relay.counts.cells ?? 0)
+  counter('circuits_answered_total', 'circuits answered as a relay', () => node.member?.relay.counts.circuits ?? 0)
+  counter('circuits_built_total', 'own circuits built', () => node.pool.counts.built)
+  counter('circuits_failed_total', 'own circuits that could not be built', () => node.pool.counts.failed)
+  counter('ring_gets_total', 'gets taken from the ring or the own gateway', () => node.member?.router.counts.gets ?? 0)
+  counter('ring_puts_total', 'puts taken from the ring or the own gateway', () => node.member?.router.counts.puts ?? 0)
+  counter('ring_merged_total', 'gets merged with an equal one', () => node.member?.router.counts.merged ?? 0)
+  counter('ring_cache_hits_total', 'gets answered from the cache', () => node.member?.router.counts.cacheHits ?? 0)
+  counter('ring_bad_data_total', 'answers of other hops that were not what was asked', () => {
+    return node.member?.router.counts.badData ?? 0
+  })
+  counter('client_retries_total', 'own requests tried again', () => node.client.counts.retries)
+  counter('client_bad_receipts_total', 'receipts that did not hold', () => node.client.counts.badReceipts)
+}

@@ -1,0 +1,280 @@
+/**
+ * The client: sends each shard's request over one of its circuits, so that no node learns both who asks
+ * and what for. Puts count only with a keeper's receipt; gets count only when the bytes match their
+ * name. SPEC requests §5, §6, §8
+ */
+import {
+  around,
+  below,
+  type Clock,
+  equalBytes,
+  type Jitter,
+  LEAF_COUNT,
+  type Log,
+  type NetworkId,
+  type NodeId,
+  PeerError,
+  type Profile,
+  type PublicKey,
+  type SecretRandom,
+  shardCount,
+  STRIPE_K_MAX,
+  UnavailableError,
+} from '../../core/index.ts'
+import { verifySignature } from '../../crypto/index.ts'
+import {
+  decodeCircuitOutcome,
+  encodeCircuitRequest,
+  type GetRequest,
+  isWhole,
+  NONCE_SIZE,
+  type Outcome,
+  rankOf,
+  type Receipt,
+  REFUSAL,
+  type View,
+  WHOLE,
+} from '../../routing/index.ts'
+import { type ContentRef, encodeContentRef, type FetchContent, type PlaceOutcome, type PlaceShard, locationOf, type ShardStore, verifyContent, verifyLeaves } from '../../storage/index.ts'
+import type { CircuitPool } from '../circuit-pool.ts'
+import { CircuitError, type ClientCircuit } from '../client-circuit.ts'
+import { receiptBody } from './keeper.ts'
+
+/** Shards on their way at once, of all puts together: this bounds memory. */
+const PUTS_MAX = 64
+/** Gateways tried for one request. */
+const GATEWAYS_TRIED_MAX = 4
+/** Longer than the 10 s a request may take on the ring. */
+const ANSWER_TIMEOUT_MS = 15_000
+const CIRCUIT_WAIT_MS = 20_000
+/** A receipt counts from a member so close after the location: views differ while the ring changes. */
+const RECEIPT_RANK_EXTRA = 2
+/** Requests of one stripe that one circuit may see when it is read. */
+const GETS_PER_CIRCUIT_MAX = 2
+/** Stripes whose spread is remembered. */
+const STRIPES_REMEMBERED = 64
+export const LEASE_DAYS = 30
+const DAY_MS = 24 * 60 * 60_000
+/** Shards without a keeper are tried again so often, so many in a round. */
+const PENDING_EVERY_MS = 5_000
+const PENDING_PAGE = 32
+
+export interface ClientPorts {
+  readonly clock: Clock
+  readonly jitter: Jitter
+  readonly random: SecretRandom
+  readonly log: Log
+  readonly profile: Profile
+  readonly networkId: NetworkId
+  readonly view: View
+  readonly pool: CircuitPool
+  /** Shards that found no keeper yet; they outlive the process. */
+  readonly pending: ShardStore
+}
+
+/** Fewer keepers answered than were asked; `attempts` says what happened, by role. */
+export class RequestError extends UnavailableError {
+  readonly code = 'ERR_REQUEST'
+  readonly attempts: readonly string[]
+  constructor(attempts: readonly string[]) {
+    super(`no answer after ${attempts.length} tries: ${[...new Set(attempts)].join('; ')}`)
+    this.attempts = attempts
+  }
+}
+
+export class Client {
+  readonly #p: ClientPorts
+  #puts = 0
+  #objects = 0
+  readonly #queue: (() => void)[] = []
+  readonly #spread = new Map<string, Map<ClientCircuit, number>>()
+  #isStopped = false
+  readonly counts = { puts: 0, gets: 0, retries: 0, badReceipts: 0, badData: 0 }
+
+  constructor(ports: ClientPorts) {
+    this.#p = ports
+  }
+
+  /** Goes on placing what found no keeper, until stopped. */
+  start(): void {
+    const { clock, jitter } = this.#p
+    clock.setTimer(around(jitter, PENDING_EVERY_MS, 0.5), () => {
+      if (this.#isStopped) return
+      void this.#placePending().finally(() => this.start())
+    })
+  }
+
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  get pendingCount(): number {
+    return this.#p.pending.usage().count
+  }
+
+  /** What places the shards of one put. SPEC dispersal §7 says what its answers mean. */
+  placer(): PlaceShard {
+    const put = ++this.#objects
+    return (shard) => this.#place(shard, `put ${put} ${shard.stripe}`)
+  }
+
+  /** What fetches the shards of one get. */
+  fetcher(): FetchContent {
+    const get = ++this.#objects
+    return async (ref, wish) => {
+      const spread = wish.stripe === undefined ? {} : { spread: `get ${get} ${wish.stripe}` }
+      return (await this.#get(ref, { range: WHOLE, ...wish, ...spread }))?.leaves
+    }
+  }
+
+  async #place(shard: Parameters<PlaceShard>[0], spread: string): Promise<PlaceOutcome> {
+    if (this.#puts >= PUTS_MAX) await new Promise<void>((resolve) => this.#queue.push(resolve))
+    this.#puts++
+    try {
+      shard.signal.throwIfAborted()
+      if (await this.#put(shard.ref, shard.bytes, spread)) return 'stored'
+      if (!shard.final) return 'refused'
+      const leaseEndMs = this.#p.clock.nowMs() + LEASE_DAYS * DAY_MS
+      const kept = await this.#p.pending.put({ ref: shard.ref, bytes: shard.bytes, leaseEndMs })
+      return kept === 'stored' ? 'pending' : 'refused'
+    } finally {
+      this.#puts--
+      this.#queue.shift()?.()
+    }
+  }
+
+  /** Whether a keeper proves that it holds the content: a random leaf of it, never from a cache. */
+  async probe(ref: ContentRef, wish: { signal?: AbortSignal } = {}): Promise<boolean> {
+    // A signed root has no leaves of its own name: it is read whole.
+    const range = ref.kind === 'signed' ? WHOLE : { from: below(this.#p.jitter, LEAF_COUNT), count: 1 }
+    try {
+      return (await this.#get(ref, { range, ...wish })) !== undefined
+    } catch (error) {
+      if (error instanceof UnavailableError) return false
+      throw error
+    }
+  }
+
+  async #put(ref: ContentRef, bytes: Uint8Array, spread: string): Promise<boolean> {
+    const { random, profile, pool } = this.#p
+    this.counts.puts++
+    const cap = Math.max(1, Math.ceil(shardCount(STRIPE_K_MAX) / Math.max(1, pool.ready.length)))
+    const tried: ClientCircuit[] = []
+    for (let tries = 0; tries < GATEWAYS_TRIED_MAX && !this.#isStopped; tries++) {
+      if (tries > 0) this.counts.retries++
+      const nonce = random.bytes(NONCE_SIZE)
+      const put = { ref: encodeContentRef(ref), leaseDays: LEASE_DAYS, nonce, bytes }
+      const outcome = await this.#ask({ kind: 'put', put }, { spread, cap, tried })
+      if (typeof outcome === 'string') continue
+      if (outcome.end === 'stored' && this.#isGoodReceipt(ref, nonce, outcome.receipt, profile.copies)) return true
+      if (outcome.end === 'stored') this.counts.badReceipts++
+      // A full keeper stays full whoever asks: another location is wanted.
+      if (outcome.end === 'none' && outcome.reason === REFUSAL.full) return false
+    }
+    return false
+  }
+
+  async #get(
+    ref: ContentRef,
+    wish: { range: GetRequest['range']; skip?: number; spread?: string; signal?: AbortSignal },
+  ): Promise<Extract<Outcome, { end: 'data' }> | undefined> {
+    this.counts.gets++
+    const attempts: string[] = []
+    const tried: ClientCircuit[] = []
+    let misses = 0
+    for (let tries = 0; tries < GATEWAYS_TRIED_MAX && !this.#isStopped; tries++) {
+      if (tries > 0) this.counts.retries++
+      // After two gateways found nothing, members further on are asked.
+      const skip = (wish.skip ?? 0) + Math.max(0, misses - 1)
+      const get = { ref: encodeContentRef(ref), skip, range: wish.range }
+      const outcome = await this.#ask(
+        { kind: 'get', get },
+        { cap: GETS_PER_CIRCUIT_MAX, tried, ...(wish.spread && { spread: wish.spread }), ...(wish.signal && { signal: wish.signal }) },
+      )
+      if (wish.signal?.aborted) return undefined
+      if (typeof outcome === 'string') attempts.push(outcome)
+      else if (outcome.end === 'data') {
+        if (isGoodData(ref, wish.range, outcome)) return outcome
+        this.counts.badData++
+        attempts.push('the gateway answered with wrong bytes')
+      } else if (outcome.end === 'none') misses++
+      else attempts.push('the ring was busy')
+    }
+    if (misses > 0) return undefined
+    throw new RequestError(attempts)
+  }
+
+  /** One request over one circuit not tried yet; a text says why there was no answer. */
+  async #ask(
+    request: Parameters<typeof encodeCircuitRequest>[0],
+    how: { spread?: string; cap: number; tried: ClientCircuit[]; signal?: AbortSignal },
+  ): Promise<Outcome | string> {
+    const { pool } = this.#p
+    const load = how.spread === undefined ? undefined : this.#spreadOf(how.spread)
+    const isFresh = (circuit: ClientCircuit): boolean => !how.tried.includes(circuit)
+    const isFair = (circuit: ClientCircuit): boolean => isFresh(circuit) && (load?.get(circuit) ?? 0) < how.cap
+    // When every circuit has had its part already, repetition is better than failure.
+    const isAnyLeft = pool.ready.some(isFair)
+    const accept = isAnyLeft ? isFair : pool.ready.some(isFresh) ? isFresh : () => true
+    let circuit: ClientCircuit
+    try {
+      circuit = await pool.acquire(accept, CIRCUIT_WAIT_MS)
+    } catch (error) {
+      if (!(error instanceof UnavailableError)) throw error
+      return error.message
+    }
+    how.tried.push(circuit)
+    load?.set(circuit, (load.get(circuit) ?? 0) + 1)
+    try {
+      const wait = how.signal === undefined ? {} : { signal: how.signal }
+      const answer = await circuit.request(encodeCircuitRequest(request), { timeoutMs: ANSWER_TIMEOUT_MS, ...wait })
+      return decodeCircuitOutcome(answer)
+    } catch (error) {
+      if (error instanceof CircuitError) return error.message
+      if (!(error instanceof PeerError)) throw error
+      circuit.close()
+      return 'the gateway answered nonsense'
+    } finally {
+      pool.released()
+    }
+  }
+
+  #spreadOf(name: string): Map<ClientCircuit, number> {
+    const known = this.#spread.get(name)
+    if (known !== undefined) return known
+    const load = new Map<ClientCircuit, number>()
+    this.#spread.set(name, load)
+    if (this.#spread.size > STRIPES_REMEMBERED) {
+      const [oldest] = this.#spread.keys()
+      if (oldest !== undefined) this.#spread.delete(oldest)
+    }
+    return load
+  }
+
+  /** In the client's own view the signer must answer for the location: any hop can sign. */
+  #isGoodReceipt(ref: ContentRef, nonce: Uint8Array, receipt: Receipt, copies: number): boolean {
+    const { view, clock, networkId } = this.#p
+    const nowMs = clock.nowMs()
+    if (!equalBytes(receipt.nonce, nonce) || receipt.leaseEndMs < nowMs + (LEASE_DAYS - 1) * DAY_MS) return false
+    const location = locationOf(ref)
+    const keeper: NodeId | undefined = view.byKey(receipt.keeper as PublicKey)?.id
+    const rank = keeper && rankOf(location, keeper, view.members(nowMs))
+    if (rank === undefined || rank >= copies + RECEIPT_RANK_EXTRA) return false
+    const { leaseEndMs } = receipt
+    const body = receiptBody({ networkId, location, leaseEndMs, nonce })
+    return verifySignature(receipt.keeper as PublicKey, body, receipt.signature)
+  }
+
+  async #placePending(): Promise<void> {
+    for (const { ref } of this.#p.pending.list({ limit: PENDING_PAGE })) {
+      if (this.#isStopped) return
+      const bytes = this.#p.pending.get(ref)
+      if (bytes !== undefined && !(await this.#put(ref, bytes, 'pending'))) continue
+      await this.#p.pending.delete(ref)
+    }
+  }
+}
+
+function isGoodData(ref: ContentRef, range: GetRequest['range'], data: Extract<Outcome, { end: 'data' }>): boolean {
+  return isWhole(range) ? verifyContent(ref, data.leaves) : verifyLeaves(ref, range, data.leaves, data.proof)
+}

@@ -1,0 +1,288 @@
+/**
+ * Requests on the ring: recursive, hop by hop, each hop knowing its two neighbours only. Data is
+ * checked once per hop and cached on its way back; equal gets merge. SPEC requests §2-§4
+ *
+ * A request carries no origin, no counter and no shrinking time-out: nothing that tells how far its
+ * originator is. Paths cannot loop, because a hop accepts only what comes clockwise.
+ */
+import {
+  below,
+  type Clock,
+  compareBytes,
+  type Jitter,
+  type Log,
+  type NodeId,
+  type SecretRandom,
+  type Timer,
+  toHex,
+} from '../../core/index.ts'
+import {
+  decodeRingRequest,
+  encodeRingGet,
+  encodeRingOutcome,
+  encodeRingPut,
+  encodeRingWait,
+  type GetRequest,
+  isBetween,
+  isOwner,
+  isWhole,
+  nextHop,
+  type Outcome,
+  type PutRequest,
+  REFUSAL,
+  RID_SIZE,
+  type RingRequestMessage,
+  type RingState,
+  type View,
+} from '../../routing/index.ts'
+import {
+  type ContentRef,
+  locationOf,
+  type ShardCache,
+  verifyContent,
+  verifyLeaves,
+} from '../../storage/index.ts'
+import type { PeerLink } from '../links.ts'
+import { cut, type Keeper, readRef, REGION_EXTRA } from './keeper.ts'
+
+/** A waiting hop says so this often ... */
+const WAIT_EVERY_MS = 1_000
+/** ... and is given up after so much silence ... */
+const SILENCE_MS = 4_000
+/** ... or so long in all. */
+const REQUEST_MS_MAX = 10_000
+/** Next hops tried before a request is given up here; its client tries other gateways. */
+const HOPS_TRIED_MAX = 3
+/** Requests under way at one node, and of these puts, each of which holds a shard. */
+const REQUESTS_MAX = 2_048
+const PUTS_MAX = 256
+const BUSY: Outcome = { end: 'busy' }
+const NOT_FOUND: Outcome = { end: 'none', reason: REFUSAL.notFound }
+
+export interface RouterPorts {
+  readonly clock: Clock
+  readonly jitter: Jitter
+  readonly random: SecretRandom
+  readonly log: Log
+  readonly view: View
+  readonly keeper: Keeper
+  readonly cache: ShardCache
+  readonly selfId: NodeId
+  readonly copies: number
+  /** Undefined until this node has joined. */
+  readonly ring: () => RingState | undefined
+  readonly reach: (id: NodeId) => Promise<PeerLink | undefined>
+}
+
+interface Downstream {
+  settle(outcome: Outcome | undefined): void
+  heard(): void
+}
+
+export class Router {
+  readonly #p: RouterPorts
+  readonly #downstream = new Map<PeerLink, Map<string, Downstream>>()
+  readonly #gets = new Map<string, Promise<Outcome>>()
+  #requests = 0
+  #puts = 0
+  /** Requests taken from others or from the own gateway; caches asked; for the metrics. */
+  readonly counts = { gets: 0, puts: 0, merged: 0, cacheHits: 0, badData: 0, forwarded: 0 }
+
+  constructor(ports: RouterPorts) {
+    this.#p = ports
+  }
+
+  /** A get from the own gateway. */
+  get(get: GetRequest): Promise<Outcome> {
+    return this.#admitGet(get, this.#p.selfId)
+  }
+
+  /** A put from the own gateway. */
+  put(put: PutRequest): Promise<Outcome> {
+    return this.#admitPut(put, this.#p.selfId)
+  }
+
+  /** True when the message was a ring request. Throws MalformedError for a bad one. */
+  onMessage(peer: PeerLink, message: Uint8Array): boolean {
+    const request = decodeRingRequest(message)
+    if (request === undefined) return false
+    if (request.kind === 'outcome') this.#downstream.get(peer)?.get(toHex(request.rid))?.settle(request.outcome)
+    else if (request.kind === 'rwait') this.#downstream.get(peer)?.get(toHex(request.rid))?.heard()
+    else this.#serve(peer, request)
+    return true
+  }
+
+  onClosed(peer: PeerLink): void {
+    for (const waiting of this.#downstream.get(peer)?.values() ?? []) waiting.settle(undefined)
+    this.#downstream.delete(peer)
+  }
+
+  #serve(peer: PeerLink, request: Extract<RingRequestMessage, { kind: 'rget' | 'rput' }>): void {
+    // Only ring members may ask without a circuit: a client that did would show itself.
+    if (peer.id === undefined) return void peer.sendMessage(encodeRingOutcome(request.rid, BUSY), 'control')
+    const answer = request.kind === 'rget' ? this.#admitGet(request.get, peer.id) : this.#admitPut(request.put, peer.id)
+    let timer: Timer | undefined
+    const wait = (): void => {
+      timer = this.#p.clock.setTimer(WAIT_EVERY_MS, () => {
+        peer.sendMessage(encodeRingWait(request.rid), 'control')
+        wait()
+      })
+    }
+    wait()
+    void answer.then((outcome) => {
+      timer?.cancel()
+      peer.sendMessage(encodeRingOutcome(request.rid, outcome))
+    })
+  }
+
+  #admitGet(get: GetRequest, sender: NodeId): Promise<Outcome> {
+    const ref = readRef(get.ref)
+    if (ref === undefined || this.#requests >= REQUESTS_MAX) return Promise.resolve(BUSY)
+    this.counts.gets++
+    const name = `${toHex(get.ref)} ${get.skip} ${get.range.from} ${get.range.count}`
+    const merged = this.#gets.get(name)
+    if (merged !== undefined) {
+      this.counts.merged++
+      return merged
+    }
+    this.#requests++
+    const outcome = this.#resolveGet(ref, get, sender).finally(() => {
+      this.#requests--
+      this.#gets.delete(name)
+    })
+    this.#gets.set(name, outcome)
+    return outcome
+  }
+
+  async #admitPut(put: PutRequest, sender: NodeId): Promise<Outcome> {
+    const ref = readRef(put.ref)
+    if (ref === undefined || this.#puts >= PUTS_MAX) return BUSY
+    this.counts.puts++
+    if (!verifyContent(ref, put.bytes)) return BUSY
+    this.#puts++
+    try {
+      const place = this.#placeOf(locationOf(ref), sender)
+      if (place === 'refused') return BUSY
+      if (place !== 'elsewhere') return await this.#p.keeper.accept(ref, put)
+      const isReceipt = (outcome: Outcome): boolean =>
+        outcome.end === 'stored' && compareBytes(outcome.receipt.nonce, put.nonce) === 0
+      return await this.#forward(ref, { encode: (rid) => encodeRingPut(rid, put), isGood: isReceipt })
+    } finally {
+      this.#puts--
+    }
+  }
+
+  async #resolveGet(ref: ContentRef, get: GetRequest, sender: NodeId): Promise<Outcome> {
+    const { keeper, cache, copies } = this.#p
+    const location = locationOf(ref)
+    const place = this.#placeOf(location, sender)
+    if (place === 'refused') return BUSY
+    if (get.skip === 0) {
+      const held = keeper.read(ref, get.range)
+      if (held !== undefined) return held
+      // A part of a shard proves possession: only keepers may answer it.
+      const cached = isWhole(get.range) ? cache.get(ref) : undefined
+      if (cached !== undefined) {
+        this.counts.cacheHits++
+        return cut(cached, get.range)
+      }
+    }
+    if (place === 'elsewhere') return this.#forwardGet(ref, get)
+    // In the region, on a miss or to be passed over: only clockwise, and only so far.
+    const successor = this.#p.ring()?.successors[0]
+    if (successor === undefined || keeper.rankOf(location) + 1 >= copies + REGION_EXTRA) return NOT_FOUND
+    const next = { ...get, skip: Math.max(0, get.skip - 1) }
+    return this.#forwardGet(ref, next, successor)
+  }
+
+  /** Where this node stands towards a location, seen from who asks. */
+  #placeOf(location: Uint8Array, sender: NodeId): 'owner' | 'region' | 'elsewhere' | 'refused' {
+    const { ring, selfId, keeper, copies } = this.#p
+    const state = ring()
+    if (state === undefined) return 'refused'
+    if (isOwner(state, location)) return 'owner'
+    if (compareBytes(sender, selfId) === 0) return 'elsewhere'
+    // The sender stands before the location and so do we: one hop further on.
+    if (isBetween(sender, selfId, location)) return 'elsewhere'
+    return keeper.rankOf(location) < copies + REGION_EXTRA ? 'region' : 'refused'
+  }
+
+  async #forwardGet(ref: ContentRef, get: GetRequest, onlyTo?: NodeId): Promise<Outcome> {
+    const isData = (outcome: Outcome): boolean => outcome.end === 'data' && isGood(ref, get, outcome)
+    const encode = (rid: Uint8Array): Uint8Array => encodeRingGet(rid, get)
+    const outcome = await this.#forward(ref, { encode, isGood: isData, ...(onlyTo === undefined ? {} : { onlyTo }) })
+    if (outcome.end === 'data' && isWhole(get.range) && below(this.#p.jitter, 2) === 0) {
+      this.#p.cache.put(ref, outcome.leaves)
+    }
+    return outcome
+  }
+
+  async #forward(
+    ref: ContentRef,
+    request: { encode: (rid: Uint8Array) => Uint8Array; isGood: (outcome: Outcome) => boolean; onlyTo?: NodeId },
+  ): Promise<Outcome> {
+    const location = locationOf(ref)
+    const giveUpMs = this.#p.clock.monotonicMs() + REQUEST_MS_MAX
+    const exclude: NodeId[] = []
+    let last: Outcome = BUSY
+    for (let tried = 0; tried < HOPS_TRIED_MAX; tried++) {
+      const hop = request.onlyTo ?? this.#nextHop(location, exclude)
+      const leftMs = giveUpMs - this.#p.clock.monotonicMs()
+      if (hop === undefined || leftMs <= 0) break
+      exclude.push(hop)
+      const peer = await this.#p.reach(hop)
+      if (peer !== undefined) {
+        this.counts.forwarded++
+        const outcome = await this.#ask(peer, request.encode, leftMs)
+        if (outcome?.end === 'none') return outcome
+        if (outcome !== undefined && outcome.end !== 'busy') {
+          if (request.isGood(outcome)) return outcome
+          this.counts.badData++
+          this.#p.log('warn', 'bad data from a hop')
+        }
+        last = BUSY
+      }
+      if (request.onlyTo !== undefined) return peer === undefined ? NOT_FOUND : last
+    }
+    return last
+  }
+
+  #nextHop(location: Uint8Array, exclude: readonly NodeId[]): NodeId | undefined {
+    const { view, clock, ring } = this.#p
+    const state = ring()
+    if (state === undefined) return undefined
+    const next = nextHop({ state, members: view.reachable(clock.nowMs()), location, exclude })
+    return next === undefined || 'own' in next ? undefined : next.hop
+  }
+
+  #ask(peer: PeerLink, encode: (rid: Uint8Array) => Uint8Array, limitMs: number): Promise<Outcome | undefined> {
+    const { clock, random } = this.#p
+    const rid = random.bytes(RID_SIZE)
+    const name = toHex(rid)
+    const waiting = this.#downstream.get(peer) ?? new Map<string, Downstream>()
+    this.#downstream.set(peer, waiting)
+    return new Promise((resolve) => {
+      let silence: Timer | undefined
+      const settle = (outcome: Outcome | undefined): void => {
+        silence?.cancel()
+        limit.cancel()
+        waiting.delete(name)
+        resolve(outcome)
+      }
+      const heard = (): void => {
+        silence?.cancel()
+        silence = clock.setTimer(SILENCE_MS, () => settle(undefined))
+      }
+      const limit = clock.setTimer(limitMs, () => settle(undefined))
+      waiting.set(name, { settle, heard })
+      heard()
+      if (!peer.sendMessage(encode(rid))) settle(undefined)
+    })
+  }
+}
+
+function isGood(ref: ContentRef, get: GetRequest, outcome: Extract<Outcome, { end: 'data' }>): boolean {
+  return isWhole(get.range)
+    ? verifyContent(ref, outcome.leaves)
+    : verifyLeaves(ref, get.range, outcome.leaves, outcome.proof)
+}

@@ -1,0 +1,29 @@
+/** The door of node/system: the makers of the ports, and all that touches the machine. */
+export { formatHostPort, type HostPort, parseHostPort } from './address.ts'
+export { systemJitter, systemRandom } from './chance.ts'
+export { systemClock } from './clock.ts'
+export { checkControlFolder, controlPathOf } from './control-path.ts'
+export { type ControlExchange, type ControlSocket, serveControl } from './control-socket.ts'
+export {
+  BadAddressError,
+  FileError,
+  HomeInUseError,
+  HomePermissionError,
+  LinkHandshakeError,
+  LinkLimitError,
+  LinkTimeoutError,
+  LinkUnreachableError,
+  ListenError,
+  OtherNetworkError,
+  PortInUseError,
+  TransportClosedError,
+  WrongCertificateError,
+} from './errors.ts'
+export { type Home, homePathOf, openHome } from './files.ts'
+export { type HomeLock, homeHolder, lockHome } from './home-lock.ts'
+export { TRANSPORT_LIMITS, type TransportLimits } from './link-settings.ts'
+export { type LogOptions, makeLog } from './log.ts'
+export { type MetricSource, type Metrics, makeMetrics, serveMetrics } from './metrics.ts'
+export { keyLogOfEnvironment, onStopSignal, processId, processRssBytes, programVersion } from './process.ts'
+export { openStateStore } from './state-store.ts'
+export { type CountedTransport, makeTransport, type TransportCounts, type TransportOptions } from './transport.ts'

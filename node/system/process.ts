@@ -1,0 +1,39 @@
+/** What the daemon knows of its own process: number, memory, signals, version, the key log of tests. */
+import { appendFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+
+export const processId = (): number => process.pid
+export const processRssBytes = (): number => process.memoryUsage.rss()
+
+/** Calls at SIGTERM and SIGINT until the returned function is called. */
+export function onStopSignal(run: () => void): () => void {
+  process.on('SIGTERM', run)
+  process.on('SIGINT', run)
+  return () => {
+    process.off('SIGTERM', run)
+    process.off('SIGINT', run)
+  }
+}
+
+/** The package's version; the source tree and the built one lie at different depths. */
+export function programVersion(): string {
+  const require = createRequire(import.meta.url)
+  for (const path of ['../../package.json', '../../../package.json']) {
+    try {
+      const { name, version } = require(path) as { name?: unknown; version?: unknown }
+      if (name === 'hushring' && typeof version === 'string') return version
+    } catch {
+      // Not at this depth.
+    }
+  }
+  return 'unknown'
+}
+
+/**
+ * With HUSH_KEY_LOG=FILE the TLS secrets of every link are appended to FILE, as browsers do with
+ * SSLKEYLOGFILE: whoever has it can read captured links. For tests of what a wire shows, nothing else.
+ */
+export function keyLogOfEnvironment(): ((line: string) => void) | undefined {
+  const file = process.env.HUSH_KEY_LOG
+  return file === undefined || file === '' ? undefined : (line) => appendFileSync(file, line, { mode: 0o600 })
+}

@@ -1,0 +1,122 @@
+/** The door of routing: links, circuits, the ring, membership, requests. Pure but for the ports it names. */
+export {
+  bodyOf,
+  type Cell,
+  COMMANDS,
+  type Command,
+  isDialersCircuit,
+  makeCell,
+  newCell,
+  readCell,
+  writeHeader,
+} from './circuit/cell.ts'
+export { ClientLayers, type Forwarded, type Opened, RelayLayer } from './circuit/layers.ts'
+export {
+  type Create,
+  DESTROY_REASONS,
+  type DestroyReason,
+  decodeAck,
+  decodeCreate,
+  decodeCreated,
+  decodeDestroy,
+  decodeExtend,
+  decodeExtended,
+  decodeExtendFailed,
+  EXTEND_FAILURES,
+  type Extend,
+  type ExtendFailure,
+  encodeAck,
+  encodeCreate,
+  encodeCreated,
+  encodeDestroy,
+  encodeExtend,
+  encodeExtended,
+  encodeExtendFailed,
+  isWindowed,
+  RELAY_COMMANDS,
+  type RelayCommand,
+  type RelayMessage,
+} from './circuit/relay-messages.ts'
+export { StreamJoiner, splitForStream } from './circuit/streams.ts'
+export { ReceiveWindow, SendWindow } from './circuit/window.ts'
+export { BadDescriptorError } from './errors.ts'
+export { FairQueue, type FairQueueBounds, type Priority } from './link/fair-queue.ts'
+export { laneOfMessage, type MessageBounds, MessageJoiner, messageCellCount, splitMessage } from './link/fragments.ts'
+export type { DialTarget, Link, LinkHandlers, Listener, Transport } from './link/port.ts'
+export { ADDRESSES_MAX, type Endpoint, splitEndpoint } from './membership/address.ts'
+export {
+  DESCRIPTOR_SIZE_MAX,
+  type Descriptor,
+  type DescriptorFields,
+  decodeDescriptor,
+  encodeDescriptor,
+  type Roles,
+  signDescriptor,
+  verifyDescriptor,
+} from './membership/descriptor.ts'
+export {
+  arcDigests,
+  decodeDigests,
+  decodeExchange,
+  decodeSummaries,
+  differingArcs,
+  type Exchange,
+  encodeExchange,
+  encodeSummaries,
+  missing,
+  type Summaries,
+  summariesFor,
+  wantedFrom,
+} from './membership/gossip.ts'
+export { areApart, pickGuard, pickMiddle } from './membership/selection.ts'
+export { type Admission, ARC_COUNT, MEMBERS_MAX, View } from './membership/view.ts'
+export { distance, isBetween, isUpTo } from './ring/point.ts'
+export { type Hop, isOwner, nextHop, ownersOf, rankOf } from './ring/route.ts'
+export { answerOf, isAlone, perfectRing, type RingAnswer, type RingState } from './ring/state.ts'
+export {
+  afterCandidateAnswer,
+  afterCandidateSilent,
+  afterJoin,
+  afterSuccessorAnswer,
+  afterSuccessorDead,
+  canAdopt,
+  firstQuery,
+  nearerMember,
+  onNotify,
+  onPredecessorDead,
+  type RingNext,
+  type RingQuery,
+  type RingStep,
+} from './ring/steps.ts'
+export {
+  type Call,
+  COPY_RESULT,
+  type CircuitRequest,
+  decodeCall,
+  decodeCircuitOutcome,
+  decodeCircuitRequest,
+  decodeRingRequest,
+  encodeAnnounce,
+  encodeCall,
+  encodeCircuitOutcome,
+  encodeCircuitRequest,
+  encodeNotice,
+  encodeRingGet,
+  encodeRingOutcome,
+  encodeRingPut,
+  encodeRingWait,
+  type GetRequest,
+  HAVE_REFS_MAX,
+  isWhole,
+  LEASE_DAYS_MAX,
+  type LeafRange,
+  LINK_MESSAGE,
+  NONCE_SIZE,
+  type Outcome,
+  type PutRequest,
+  REFUSAL,
+  type Receipt,
+  RID_SIZE,
+  type RingRequestMessage,
+  WHOLE,
+} from './request/messages.ts'

@@ -1,0 +1,371 @@
+/**
+ * What nodes say to each other over a link, and what a client and its gateway say over a circuit.
+ * SPEC requests §2, §5. Numbers and layouts are append-only.
+ *
+ * A reference travels as its 34 bytes; what they mean is storage's affair. `range` is in leaves.
+ */
+import { ByteReader, ByteWriter, LEAF_COUNT, type MalformedError, MESSAGE_SIZE_MAX } from '../../core/index.ts'
+
+export const REF_SIZE = 34
+export const RID_SIZE = 8
+export const NONCE_SIZE = 16
+/** References one HAVE may ask after. */
+export const HAVE_REFS_MAX = 1_024
+/** Leases are whole days. */
+export const LEASE_DAYS_MAX = 90
+
+/** First byte of every link message. */
+export const LINK_MESSAGE = {
+  announce: 1,
+  ringQuery: 10,
+  ringState: 11,
+  ringNotify: 12,
+  ringLeave: 13,
+  gossipDigests: 20,
+  gossipSummaries: 21,
+  gossipDescriptors: 22,
+  rget: 30,
+  rdata: 31,
+  rnone: 32,
+  rbusy: 33,
+  rwait: 34,
+  rput: 35,
+  rstored: 36,
+  copy: 40,
+  copied: 41,
+  have: 42,
+  haves: 43,
+} as const
+
+/** Why a request ended without data or a receipt. */
+export const REFUSAL = { notFound: 0, full: 1, copies: 2 } as const
+export type Refusal = (typeof REFUSAL)[keyof typeof REFUSAL]
+
+export interface LeafRange {
+  readonly from: number
+  readonly count: number
+}
+export const WHOLE: LeafRange = { from: 0, count: LEAF_COUNT }
+export function isWhole(range: LeafRange): boolean {
+  return range.count === LEAF_COUNT
+}
+
+export interface GetRequest {
+  readonly ref: Uint8Array
+  /** Members of the location's region to pass over. SPEC requests §8 */
+  readonly skip: number
+  readonly range: LeafRange
+}
+export interface PutRequest {
+  readonly ref: Uint8Array
+  readonly leaseDays: number
+  /** Chosen by the client, repeated in the receipt: a receipt cannot be replayed. */
+  readonly nonce: Uint8Array
+  readonly bytes: Uint8Array
+}
+export interface Receipt {
+  readonly leaseEndMs: number
+  readonly nonce: Uint8Array
+  readonly keeper: Uint8Array
+  readonly signature: Uint8Array
+}
+/** How a request ended, the same on links and circuits. */
+export type Outcome =
+  | { readonly end: 'data'; readonly leaves: Uint8Array; readonly proof: Uint8Array }
+  | { readonly end: 'stored'; readonly receipt: Receipt }
+  | { readonly end: 'none'; readonly reason: Refusal }
+  | { readonly end: 'busy' }
+
+// --- the parts -----------------------------------------------------------------------------------
+
+// get: ref 34, skip u8, from u8, count u8
+function writeGet(w: ByteWriter, get: GetRequest): ByteWriter {
+  return w.bytes(get.ref).u8(get.skip).u8(get.range.from).u8(get.range.count)
+}
+const SKIP_MAX = 8
+function readGet(r: ByteReader): GetRequest {
+  const get = { ref: r.bytes(REF_SIZE), skip: r.u8(), range: { from: r.u8(), count: r.u8() } }
+  r.end()
+  const { from, count } = get.range
+  if (count < 1 || from + count > LEAF_COUNT) throw r.malformed('leaves out of range')
+  if (get.skip > SKIP_MAX) throw r.malformed('skips too many')
+  return get
+}
+
+// put: ref 34, lease days u8, nonce 16, bytes to the end
+function writePut(w: ByteWriter, put: PutRequest): ByteWriter {
+  return w.bytes(put.ref).u8(put.leaseDays).bytes(put.nonce).bytes(put.bytes)
+}
+function readPut(r: ByteReader): PutRequest {
+  const put = { ref: r.bytes(REF_SIZE), leaseDays: r.u8(), nonce: r.bytes(NONCE_SIZE), bytes: r.rest() }
+  if (put.leaseDays < 1 || put.leaseDays > LEASE_DAYS_MAX) throw r.malformed('lease out of range')
+  return put
+}
+
+// data: proof length u16, proof, leaves to the end
+// receipt: lease end u64 (Unix ms), nonce 16, keeper 32, signature 64
+function writeOutcome(w: ByteWriter, outcome: Exclude<Outcome, { end: 'busy' }>): ByteWriter {
+  if (outcome.end === 'none') return w.u8(outcome.reason)
+  if (outcome.end === 'data') return w.bytes16(outcome.proof).bytes(outcome.leaves)
+  const { leaseEndMs, nonce, keeper, signature } = outcome.receipt
+  return w.u64(leaseEndMs).bytes(nonce).bytes(keeper).bytes(signature)
+}
+const PROOF_SIZE_MAX = 32 * 8
+function readData(r: ByteReader): Outcome {
+  return { end: 'data', proof: r.bytes16(PROOF_SIZE_MAX), leaves: r.rest() }
+}
+function readStored(r: ByteReader): Outcome {
+  const receipt = { leaseEndMs: r.u64(), nonce: r.bytes(NONCE_SIZE), keeper: r.bytes(32), signature: r.bytes(64) }
+  r.end()
+  return { end: 'stored', receipt }
+}
+function readNone(r: ByteReader): Outcome {
+  const reason = r.u8()
+  r.end()
+  if (reason > REFUSAL.copies) throw r.malformed('unknown refusal')
+  return { end: 'none', reason: reason as Refusal }
+}
+
+function writer(type: number): ByteWriter {
+  return new ByteWriter(MESSAGE_SIZE_MAX).u8(type)
+}
+/** A small message does not need a writer of full size. */
+function smallWriter(type: number): ByteWriter {
+  return new ByteWriter(512).u8(type)
+}
+
+// --- between nodes: type u8, rid 8, part ---------------------------------------------------------
+
+/** What a request is called on one link: 8 fresh random bytes, never the same on two links. */
+export type Rid = Uint8Array
+
+export type RingRequestMessage =
+  | { readonly kind: 'rget'; readonly rid: Rid; readonly get: GetRequest }
+  | { readonly kind: 'rput'; readonly rid: Rid; readonly put: PutRequest }
+  | { readonly kind: 'outcome'; readonly rid: Rid; readonly outcome: Outcome }
+  | { readonly kind: 'rwait'; readonly rid: Rid }
+
+export function encodeRingGet(rid: Rid, get: GetRequest): Uint8Array {
+  return writeGet(smallWriter(LINK_MESSAGE.rget).bytes(rid), get).done()
+}
+export function encodeRingPut(rid: Rid, put: PutRequest): Uint8Array {
+  return writePut(writer(LINK_MESSAGE.rput).bytes(rid), put).done()
+}
+export function encodeRingWait(rid: Rid): Uint8Array {
+  return smallWriter(LINK_MESSAGE.rwait).bytes(rid).done()
+}
+export function encodeRingOutcome(rid: Rid, outcome: Outcome): Uint8Array {
+  switch (outcome.end) {
+    case 'busy':
+      return smallWriter(LINK_MESSAGE.rbusy).bytes(rid).done()
+    case 'none':
+      return writeOutcome(smallWriter(LINK_MESSAGE.rnone).bytes(rid), outcome).done()
+    case 'stored':
+      return writeOutcome(smallWriter(LINK_MESSAGE.rstored).bytes(rid), outcome).done()
+    case 'data':
+      return writeOutcome(writer(LINK_MESSAGE.rdata).bytes(rid), outcome).done()
+  }
+}
+
+/** Undefined when the message is of no kind known here. Throws MalformedError. */
+export function decodeRingRequest(message: Uint8Array): RingRequestMessage | undefined {
+  const r = new ByteReader(message, 'ring request')
+  const type = r.u8()
+  if (type < LINK_MESSAGE.rget || type > LINK_MESSAGE.rstored) return undefined
+  const rid = r.bytes(RID_SIZE)
+  switch (type) {
+    case LINK_MESSAGE.rget:
+      return { kind: 'rget', rid, get: readGet(r) }
+    case LINK_MESSAGE.rput:
+      return { kind: 'rput', rid, put: readPut(r) }
+    case LINK_MESSAGE.rdata:
+      return { kind: 'outcome', rid, outcome: readData(r) }
+    case LINK_MESSAGE.rstored:
+      return { kind: 'outcome', rid, outcome: readStored(r) }
+    case LINK_MESSAGE.rnone:
+      return { kind: 'outcome', rid, outcome: readNone(r) }
+    case LINK_MESSAGE.rbusy:
+      r.end()
+      return { kind: 'outcome', rid, outcome: { end: 'busy' } }
+    default:
+      r.end()
+      return { kind: 'rwait', rid }
+  }
+}
+
+// --- between client and gateway, on a stream of a circuit: type u8, part --------------------------
+
+const CIRCUIT_REQUEST = { get: 1, put: 2, data: 3, stored: 4, none: 5, busy: 6 } as const
+
+export type CircuitRequest =
+  | { readonly kind: 'get'; readonly get: GetRequest }
+  | { readonly kind: 'put'; readonly put: PutRequest }
+
+export function encodeCircuitRequest(request: CircuitRequest): Uint8Array {
+  return request.kind === 'get'
+    ? writeGet(smallWriter(CIRCUIT_REQUEST.get), request.get).done()
+    : writePut(writer(CIRCUIT_REQUEST.put), request.put).done()
+}
+
+/** Throws MalformedError. */
+export function decodeCircuitRequest(message: Uint8Array): CircuitRequest {
+  const r = new ByteReader(message, 'circuit request')
+  const type = r.u8()
+  if (type === CIRCUIT_REQUEST.get) return { kind: 'get', get: readGet(r) }
+  if (type === CIRCUIT_REQUEST.put) return { kind: 'put', put: readPut(r) }
+  throw r.malformed('unknown request')
+}
+
+export function encodeCircuitOutcome(outcome: Outcome): Uint8Array {
+  switch (outcome.end) {
+    case 'busy':
+      return smallWriter(CIRCUIT_REQUEST.busy).done()
+    case 'none':
+      return writeOutcome(smallWriter(CIRCUIT_REQUEST.none), outcome).done()
+    case 'stored':
+      return writeOutcome(smallWriter(CIRCUIT_REQUEST.stored), outcome).done()
+    case 'data':
+      return writeOutcome(writer(CIRCUIT_REQUEST.data), outcome).done()
+  }
+}
+
+/** Throws MalformedError. */
+export function decodeCircuitOutcome(message: Uint8Array): Outcome {
+  const r = new ByteReader(message, 'circuit answer')
+  switch (r.u8()) {
+    case CIRCUIT_REQUEST.data:
+      return readData(r)
+    case CIRCUIT_REQUEST.stored:
+      return readStored(r)
+    case CIRCUIT_REQUEST.none:
+      return readNone(r)
+    case CIRCUIT_REQUEST.busy:
+      r.end()
+      return { end: 'busy' }
+    default:
+      throw r.malformed('unknown answer') satisfies MalformedError
+  }
+}
+
+// --- calls between neighbours: type u8, tag u32, part ---------------------------------------------
+
+/** Calls and their answers carry a tag, chosen by the caller, unique on its link for the while. */
+export type Call =
+  | { readonly kind: 'ringQuery'; readonly tag: number }
+  | {
+      readonly kind: 'ringState'
+      readonly tag: number
+      /** False: the answerer has not joined, or leaves; the rest is empty then. */
+      readonly isMember: boolean
+      readonly predecessor: Uint8Array | undefined
+      readonly successors: readonly Uint8Array[]
+      /** Encoded descriptors of those named, where the answerer has them. */
+      readonly descriptors: readonly Uint8Array[]
+    }
+  | {
+      readonly kind: 'copy'
+      readonly tag: number
+      readonly ref: Uint8Array
+      readonly leaseEndMs: number
+      readonly bytes: Uint8Array
+    }
+  | { readonly kind: 'copied'; readonly tag: number; readonly result: number }
+  | { readonly kind: 'have'; readonly tag: number; readonly refs: readonly Uint8Array[] }
+  /** One byte for each reference asked after: 1 when it is held, lease and all. */
+  | { readonly kind: 'haves'; readonly tag: number; readonly held: Uint8Array }
+
+export const COPY_RESULT = { stored: 0, full: 1, refused: 2 } as const
+const RING_LIST_MAX = 32
+const DESCRIPTOR_SIZE_MAX = 1_024
+
+export function encodeCall(call: Call): Uint8Array {
+  const w = call.kind === 'ringQuery' || call.kind === 'copied' ? smallWriter(LINK_MESSAGE[call.kind]) : writer(LINK_MESSAGE[call.kind])
+  w.u32(call.tag)
+  switch (call.kind) {
+    case 'ringQuery':
+      break
+    case 'ringState':
+      w.u8(call.isMember ? 1 : 0).u8(call.predecessor === undefined ? 0 : 1)
+      if (call.predecessor !== undefined) w.bytes(call.predecessor)
+      w.u8(call.successors.length)
+      for (const id of call.successors) w.bytes(id)
+      w.u8(call.descriptors.length)
+      for (const descriptor of call.descriptors) w.bytes16(descriptor)
+      break
+    case 'copy':
+      w.bytes(call.ref).u64(call.leaseEndMs).bytes(call.bytes)
+      break
+    case 'copied':
+      w.u8(call.result)
+      break
+    case 'have':
+      w.u16(call.refs.length)
+      for (const ref of call.refs) w.bytes(ref)
+      break
+    case 'haves':
+      w.bytes16(call.held)
+      break
+  }
+  return w.done()
+}
+
+/** Undefined when the message is of no kind known here. Throws MalformedError. */
+export function decodeCall(message: Uint8Array): Call | undefined {
+  const r = new ByteReader(message, 'call')
+  const type = r.u8()
+  switch (type) {
+    case LINK_MESSAGE.ringQuery: {
+      const tag = r.u32()
+      r.end()
+      return { kind: 'ringQuery', tag }
+    }
+    case LINK_MESSAGE.ringState: {
+      const tag = r.u32()
+      const isMember = r.u8() === 1
+      const predecessor = r.u8() === 0 ? undefined : r.bytes(32)
+      const successors = readList(r, { countMax: RING_LIST_MAX, read: () => r.bytes(32) })
+      const descriptors = readList(r, { countMax: RING_LIST_MAX + 2, read: () => r.bytes16(DESCRIPTOR_SIZE_MAX) })
+      r.end()
+      return { kind: 'ringState', tag, isMember, predecessor, successors, descriptors }
+    }
+    case LINK_MESSAGE.copy:
+      return { kind: 'copy', tag: r.u32(), ref: r.bytes(REF_SIZE), leaseEndMs: r.u64(), bytes: r.rest() }
+    case LINK_MESSAGE.copied: {
+      const copied = { kind: 'copied', tag: r.u32(), result: r.u8() } as const
+      r.end()
+      return copied
+    }
+    case LINK_MESSAGE.have: {
+      const tag = r.u32()
+      const count = r.u16()
+      if (count > HAVE_REFS_MAX) throw r.malformed('asks after too many')
+      const refs = Array.from({ length: count }, () => r.bytes(REF_SIZE))
+      r.end()
+      return { kind: 'have', tag, refs }
+    }
+    case LINK_MESSAGE.haves: {
+      const tag = r.u32()
+      const held = r.bytes16(HAVE_REFS_MAX)
+      r.end()
+      return { kind: 'haves', tag, held }
+    }
+    default:
+      return undefined
+  }
+}
+
+function readList<T>(r: ByteReader, list: { countMax: number; read: () => T }): T[] {
+  const count = r.u8()
+  if (count > list.countMax) throw r.malformed('list too long')
+  return Array.from({ length: count }, list.read)
+}
+
+// --- plain words: type u8, part -------------------------------------------------------------------
+
+export type Notice = 'ringNotify' | 'ringLeave'
+export function encodeNotice(notice: Notice): Uint8Array {
+  return Uint8Array.of(LINK_MESSAGE[notice])
+}
+export function encodeAnnounce(descriptor: Uint8Array): Uint8Array {
+  return new ByteWriter(1 + descriptor.length).u8(LINK_MESSAGE.announce).bytes(descriptor).done()
+}

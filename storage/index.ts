@@ -1,0 +1,49 @@
+/** The door of storage: addresses, content references, putting, getting and checking objects, shard stores. */
+export { type Address, formatAddress, type PrivateAddress, type PublicAddress, parseAddress } from './address.ts'
+export {
+  type CheckPorts,
+  checkObject,
+  healthOf,
+  type ProbeContent,
+  type StripeHealth,
+  type StripeReport,
+} from './check.ts'
+export {
+  CONTENT_REF_SIZE,
+  type ContentKind,
+  type ContentRef,
+  contentRefKey,
+  decodeContentRef,
+  encodeContentRef,
+  locationOf,
+  verifyContent,
+  verifyLeaves,
+} from './content-ref.ts'
+export {
+  type PlaceOutcome,
+  type PlaceShard,
+  type PutInput,
+  type PutPorts,
+  type PutProgress,
+  type PutReport,
+  putObject,
+} from './disperse.ts'
+export {
+  BadAddressError,
+  BadNameError,
+  BadRangeError,
+  NewerAddressError,
+  NewerObjectError,
+  ObjectNotFoundError,
+  ObjectTooLargeError,
+  ShardStoreError,
+  StripeMismatchError,
+  StripeNotStoredError,
+  TooFewShardsError,
+} from './errors.ts'
+export type { FetchContent } from './gather.ts'
+export { INLINE_SIZE_MAX } from './manifest.ts'
+export { type GetPorts, type OpenedObject, openObject, type ReadRange } from './recover.ts'
+export { type LmdbStoreOptions, openLmdbStore } from './shard-store/lmdb.ts'
+export { openMemoryStore } from './shard-store/memory.ts'
+export type { ShardCache, ShardStore, ShardStores, StoredShard, StoreUsage } from './shard-store/port.ts'

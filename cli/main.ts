@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 /**
- * The `hush` command: hands the real process to `run`, and ends with its exit code. The two rooms a
- * daemon needs are loaded only by the commands that need them, so that short commands stay short.
+ * The `hush` command: hands the real process to `run`, and ends with its exit code.
  */
 import { readFileSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { rooms } from './commands/rooms.ts'
 import { run } from './run.ts'
 import type { World } from './world.ts'
 
@@ -39,8 +39,7 @@ const world: World = {
       for (const signal of signals) process.off(signal, stop)
     }
   },
-  homes: () => import('../node/home.ts'),
-  daemon: () => import('../node/daemon.ts'),
+  ...rooms,
 }
 
 // A reader that has gone away is met where the bytes are written; stderr's is nobody's concern.

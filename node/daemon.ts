@@ -64,7 +64,7 @@ export async function runDaemon(options: {
   const files = readFiles(home)
   const clock = systemClock()
   const jitter = systemJitter()
-  const lock = await lockHome(home, { clock, jitter })
+  const lock = await lockHome(home, { jitter })
   try {
     return await runLocked(home, files, { clock, jitter, ...(options.onReady && { onReady: options.onReady }) })
   } finally {

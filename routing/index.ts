@@ -41,7 +41,13 @@ export { StreamJoiner, splitForStream } from './circuit/streams.ts'
 export { ReceiveWindow, SendWindow } from './circuit/window.ts'
 export { BadDescriptorError } from './errors.ts'
 export { FairQueue, type FairQueueBounds, type Priority } from './link/fair-queue.ts'
-export { laneOfMessage, type MessageBounds, MessageJoiner, messageCellCount, splitMessage } from './link/fragments.ts'
+export {
+  MESSAGES_BEGUN_MAX,
+  type MessageBounds,
+  MessageJoiner,
+  messageCellCount,
+  splitMessage,
+} from './link/fragments.ts'
 export type { DialTarget, Link, LinkHandlers, Listener, Transport } from './link/port.ts'
 export { ADDRESSES_MAX, type Endpoint, splitEndpoint } from './membership/address.ts'
 export {
@@ -70,28 +76,10 @@ export {
 } from './membership/gossip.ts'
 export { areApart, pickGuard, pickMiddle } from './membership/selection.ts'
 export { type Admission, ARC_COUNT, MEMBERS_MAX, View } from './membership/view.ts'
-export { distance, isBetween, isUpTo } from './ring/point.ts'
-export { type Hop, isOwner, nextHop, ownersOf, rankOf } from './ring/route.ts'
-export { answerOf, isAlone, perfectRing, type RingAnswer, type RingState } from './ring/state.ts'
-export {
-  afterCandidateAnswer,
-  afterCandidateSilent,
-  afterJoin,
-  afterSuccessorAnswer,
-  afterSuccessorDead,
-  canAdopt,
-  firstQuery,
-  nearerMember,
-  onNotify,
-  onPredecessorDead,
-  type RingNext,
-  type RingQuery,
-  type RingStep,
-} from './ring/steps.ts'
 export {
   type Call,
-  COPY_RESULT,
   type CircuitRequest,
+  COPY_RESULT,
   decodeCall,
   decodeCircuitOutcome,
   decodeCircuitRequest,
@@ -120,3 +108,21 @@ export {
   type RingRequestMessage,
   WHOLE,
 } from './request/messages.ts'
+export { distance, isBetween, isUpTo } from './ring/point.ts'
+export { type Hop, isOwner, nextHop, ownersOf, rankOf } from './ring/route.ts'
+export { answerOf, isAlone, perfectRing, type RingAnswer, type RingState } from './ring/state.ts'
+export {
+  afterCandidateAnswer,
+  afterCandidateSilent,
+  afterJoin,
+  afterSuccessorAnswer,
+  afterSuccessorDead,
+  canAdopt,
+  firstQuery,
+  nearerMember,
+  onNotify,
+  onPredecessorDead,
+  type RingNext,
+  type RingQuery,
+  type RingStep,
+} from './ring/steps.ts'

@@ -34,9 +34,7 @@ const TEXT_LENGTH_MAX = 512
 export function formatAddress(address: Address): string {
   const head = Uint8Array.of((VERSION << 4) | KIND_CODES[address.kind])
   const named =
-    address.kind === 'private'
-      ? concatBytes(head, address.locator, address.key)
-      : concatBytes(head, address.hash)
+    address.kind === 'private' ? concatBytes(head, address.locator, address.key) : concatBytes(head, address.hash)
   return PREFIX + toBase32(concatBytes(named, checksumOf(named)))
 }
 

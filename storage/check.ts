@@ -8,6 +8,7 @@ import type { ContentRef } from './content-ref.ts'
 import { storedNeeded } from './disperse.ts'
 import { TooFewShardsError } from './errors.ts'
 import { type FetchContent, isMiss } from './gather.ts'
+import { Halt } from './halt.ts'
 import { mapInOrder, STRIPES_IN_FLIGHT } from './lanes.ts'
 import { entryRef } from './manifest.ts'
 import { fetchRoot } from './recover.ts'
@@ -42,7 +43,11 @@ export interface CheckPorts {
  * The word for so many shards within reach. good: as many as a put asks for; weak: at least half of that
  * reserve; critical: just enough to read.
  */
-export function healthOf(counts: { readonly reachable: number; readonly needed: number; readonly total: number }): StripeHealth {
+export function healthOf(counts: {
+  readonly reachable: number
+  readonly needed: number
+  readonly total: number
+}): StripeHealth {
   const { reachable, needed, total } = counts
   if (reachable >= total) return 'perfect'
   if (reachable >= storedNeeded(needed, total)) return 'good'
@@ -55,22 +60,19 @@ export function healthOf(counts: { readonly reachable: number; readonly needed: 
  * lies beneath a node that cannot be read is lost with it and not reported. Throws as openObject does; a
  * reader that stops early calls everything off.
  */
-export async function* checkObject(
-  address: Address,
-  ports: CheckPorts,
-): AsyncGenerator<StripeReport, void, undefined> {
-  const stop = new AbortController()
-  const root = await fetchRoot(address, { fetch: ports.fetch, signal: stop.signal })
+export async function* checkObject(address: Address, ports: CheckPorts): AsyncGenerator<StripeReport, void, undefined> {
+  const halt = new Halt()
+  const root = await fetchRoot(address, { fetch: ports.fetch })
   const rootLevel = 'inline' in root.content ? 0 : root.content.level + 1
   const work = async function* (): AsyncGenerator<Piece, void, undefined> {
     yield { stripe: 0, level: rootLevel, needed: 1, total: ROOT_COPIES, refs: rootRefs(address), found: undefined }
     if ('inline' in root.content) return
-    const tree = new ManifestTree({ keys: stripeKeys(root.objectKey), content: root.content }, ports, stop.signal)
+    const tree = new ManifestTree({ keys: stripeKeys(root.objectKey), content: root.content }, ports, halt)
     const top = root.content.level
     for (let index = 0; index < tree.count(top); index++) yield* piecesUnder(tree, top, index)
   }
-  const within = { inFlightMax: ports.stripesInFlight ?? STRIPES_IN_FLIGHT, stop }
-  yield* mapInOrder(work(), within, (piece) => probePiece(piece, ports.probe, stop.signal))
+  const within = { inFlightMax: ports.stripesInFlight ?? STRIPES_IN_FLIGHT, halt }
+  yield* mapInOrder(work(), within, (piece) => probePiece(piece, ports.probe, halt))
 }
 
 /** A stripe to be probed. `found`: a node that could not be read, and so many of its shards came. */
@@ -106,16 +108,16 @@ async function listedBy(tree: ManifestTree, level: number, index: number): Promi
   return Array.from({ length: count }, (_, at) => first + at)
 }
 
-async function probePiece(piece: Piece, probe: ProbeContent, signal: AbortSignal): Promise<StripeReport> {
+async function probePiece(piece: Piece, probe: ProbeContent, halt: Halt): Promise<StripeReport> {
   const { stripe, level, needed, total, refs, found } = piece
   const reachable =
-    found ?? (await Promise.all(refs.map((ref) => isReachable(ref, probe, signal)))).filter((held) => held).length
+    found ?? (await Promise.all(refs.map((ref) => isReachable(ref, probe, halt)))).filter((held) => held).length
   return { stripe, level, needed, total, reachable, health: healthOf({ reachable, needed, total }) }
 }
 
-async function isReachable(ref: ContentRef, probe: ProbeContent, signal: AbortSignal): Promise<boolean> {
+async function isReachable(ref: ContentRef, probe: ProbeContent, halt: Halt): Promise<boolean> {
   try {
-    return await probe(ref, { signal })
+    return await halt.withSignal((signal) => probe(ref, { signal }))
   } catch (error) {
     if (isMiss(error)) return false
     throw error

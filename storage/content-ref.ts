@@ -6,16 +6,16 @@
  * - root:   id is the Merkle root of the bytes; `copy` (0..7) picks one of eight locations.
  * - signed: id is an Ed25519 public key; the bytes are a signature (64) over the body (63,424).
  */
+import { ByteReader, ByteWriter, equalBytes, type Location, named32, ROOT_COPIES, SHARD_SIZE } from '../core/index.ts'
 import {
-  ByteReader,
-  ByteWriter,
-  equalBytes,
-  type Location,
-  named32,
-  ROOT_COPIES,
-  SHARD_SIZE,
-} from '../core/index.ts'
-import { LABELS, type LeafRange, merkleRoot, SIGNATURE_SIZE, tagged, verifyMerkleProof, verifySignature } from '../crypto/index.ts'
+  LABELS,
+  type LeafRange,
+  merkleRoot,
+  SIGNATURE_SIZE,
+  tagged,
+  verifyMerkleProof,
+  verifySignature,
+} from '../crypto/index.ts'
 
 export type ContentKind = 'shard' | 'root' | 'signed'
 
@@ -81,12 +81,7 @@ export function verifyContent(ref: ContentRef, bytes: Uint8Array): boolean {
 }
 
 /** Whether `leaves` are the leaves `range` of what a shard or root reference names; never for signed content. */
-export function verifyLeaves(
-  ref: ContentRef,
-  range: LeafRange,
-  leaves: Uint8Array,
-  proof: Uint8Array,
-): boolean {
+export function verifyLeaves(ref: ContentRef, range: LeafRange, leaves: Uint8Array, proof: Uint8Array): boolean {
   return ref.kind !== 'signed' && verifyMerkleProof(ref.id, range, leaves, proof)
 }
 

@@ -5,12 +5,21 @@
  * besides the one being filled. The manifest grows from the bottom: a node is placed as soon as all it
  * lists has been, the root last. Where the shards go is the placer's affair.
  */
-import { assert, FRAGMENT_SIZE, ROOT_COPIES, type SecretRandom, SHARD_SIZE, STRIPE_SIZE, shardCount } from '../core/index.ts'
+import {
+  assert,
+  FRAGMENT_SIZE,
+  ROOT_COPIES,
+  type SecretRandom,
+  SHARD_SIZE,
+  STRIPE_SIZE,
+  shardCount,
+} from '../core/index.ts'
 import { merkleRoot } from '../crypto/index.ts'
 import type { Address } from './address.ts'
 import { type ContentRef, shardRef } from './content-ref.ts'
 import { ObjectTooLargeError, StripeNotStoredError } from './errors.ts'
-import { Lanes, STRIPES_IN_FLIGHT, whenAborted } from './lanes.ts'
+import { Halt } from './halt.ts'
+import { Lanes, STRIPES_IN_FLIGHT } from './lanes.ts'
 import {
   checkMeta,
   encodeNode,
@@ -25,8 +34,8 @@ import {
 } from './manifest.ts'
 import { paddedStripes } from './padding.ts'
 import { sealRoot } from './root.ts'
-import { type FedStripe, StripeFeed } from './stripe-feed.ts'
 import { encodeStripe, maskShard, type StripeKeys, type StripePlace, stripeKeys } from './stripe.ts'
+import { type FedStripe, StripeFeed } from './stripe-feed.ts'
 
 /** Names a shard may be tried under before it is left to the placer. SPEC dispersal §7 */
 export const SALTS_MAX = 4
@@ -34,7 +43,7 @@ export const SALTS_MAX = 4
 /**
  * Finds a keeper for one shard. `bytes` is SHARD_SIZE, never changed any more, shared with nobody who
  * writes. 'refused': no keeper for this name; unless `final`, another name is tried. 'pending': the placer
- * goes on by itself. `signal` fires when the whole put has failed; a rejection fails it.
+ * goes on by itself. `signal`, of this shard alone, fires when the whole put has failed; a rejection fails it.
  */
 export type PlaceShard = (shard: {
   readonly ref: ContentRef
@@ -97,7 +106,9 @@ export async function putObject(
   const meta = { name: input.name ?? '', type: input.type ?? '' }
   checkMeta(meta)
   const put = new Put(ports)
-  const release = whenAborted(ports.signal, (reason) => put.lanes.fail(reason))
+  const outer = new Halt()
+  const release = outer.follow(ports.signal)
+  outer.onHalt((reason) => put.lanes.fail(reason))
   const feed = new StripeFeed(input.source, (promise) => put.lanes.race(promise))
   try {
     const content = await put.placeContent(feed)
@@ -177,7 +188,7 @@ class Put {
     const { address, copies } = sealRoot(kind, root, this.#ports.random)
     const stripe = this.#stripes
     const placing = copies.map(({ ref, bytes }) =>
-      this.lanes.start(() => this.#count(this.#ports.place({ ref, bytes, stripe, final: true, signal: this.lanes.signal }))),
+      this.lanes.start(() => this.#count(this.#place({ ref, bytes, stripe, final: true }))),
     )
     this.#check(1, await this.lanes.race(Promise.all(placing)), stripe)
     return address
@@ -217,7 +228,8 @@ class Put {
   }
 
   #list(level: number, entry: Promise<StripeEntry>): void {
-    const open = (this.#open[level] ??= [])
+    const open = this.#open[level] ?? []
+    this.#open[level] = open
     open.push(entry)
     if (open.length === nodeCapacity(level)) this.#closeNode(level)
   }
@@ -265,10 +277,9 @@ class Put {
     const { place, shard, stripe, entry } = of
     let bytes = first
     for (let salt = 0; ; salt++) {
-      this.lanes.signal.throwIfAborted()
       const id = merkleRoot(bytes)
       const final = salt === SALTS_MAX - 1
-      const outcome = await this.#ports.place({ ref: shardRef(id), bytes, stripe, final, signal: this.lanes.signal })
+      const outcome = await this.#place({ ref: shardRef(id), bytes, stripe, final })
       if (outcome !== 'refused' || final) {
         entry.ids.set(id, 32 * shard)
         entry.salts[shard] = salt
@@ -277,6 +288,12 @@ class Put {
       const piece = maskShard(this.#keys, { place, shard, salt }, bytes)
       bytes = maskShard(this.#keys, { place, shard, salt: salt + 1 }, piece)
     }
+  }
+
+  #place(shard: { ref: ContentRef; bytes: Uint8Array; stripe: number; final: boolean }): Promise<PlaceOutcome> {
+    const { halted } = this.lanes.halt
+    if (halted !== undefined) return Promise.reject(halted.reason)
+    return this.lanes.halt.withSignal((signal) => this.#ports.place({ ...shard, signal }))
   }
 
   async #count(placing: Promise<PlaceOutcome>): Promise<PlaceOutcome> {

@@ -8,15 +8,15 @@
 import { type Jitter, kindOf, shardCount, shuffle } from '../core/index.ts'
 import { type ContentRef, verifyContent } from './content-ref.ts'
 import { StripeMismatchError, TooFewShardsError } from './errors.ts'
-import { whenAborted } from './lanes.ts'
+import { Halt } from './halt.ts'
 import { entryRef, type StripeEntry } from './manifest.ts'
 import { decodeStripe, maskShard, type OpenedShard, openPiece, type StripeKeys, type StripePlace } from './stripe.ts'
 
 /**
  * Brings what the reference names, already verified against it; undefined when it is not there. `skip`: how
- * many answers to pass over, after answers that were signed but junk. `stripe` is the same for the shards of one
- * stripe, so that they may be spread. Errors of kind unavailable or peer
- * count as misses, others end the read. After `signal` nothing is waited for.
+ * many answers to pass over, after answers that were signed but junk. `stripe` is the same for the shards of
+ * one stripe, so that they may be spread. Errors of kind unavailable or peer count as misses, others end the
+ * read. After `signal`, of this fetch alone, nothing is waited for.
  */
 export type FetchContent = (
   ref: ContentRef,
@@ -41,15 +41,15 @@ export function isMiss(error: unknown): boolean {
 
 /**
  * The stripe's plaintext, k whole fragments, verified. Throws ERR_TOO_FEW_SHARDS, ERR_STRIPE_MISMATCH, the
- * reason of `signal`, or an error of a fetch that is no miss.
+ * reason of `halt`, or an error of a fetch that is no miss.
  */
 export async function gatherStripe(
   stripe: { readonly entry: StripeEntry; readonly place: StripePlace; readonly keys: StripeKeys },
   ports: { readonly fetch: FetchContent; readonly jitter: Jitter },
-  signal?: AbortSignal,
+  halt: Halt,
 ): Promise<Uint8Array> {
   const gathering = new Gathering(stripe, ports)
-  const release = whenAborted(signal, (reason) => gathering.end(reason))
+  const release = halt.onHalt((reason) => gathering.end(reason))
   try {
     return await gathering.run()
   } finally {
@@ -64,7 +64,7 @@ class Gathering {
   readonly #keys: StripeKeys
   readonly #fetch: FetchContent
   readonly #jitter: Jitter
-  readonly #stop = new AbortController()
+  readonly #halt = new Halt()
   readonly #order: readonly number[]
   readonly #causes: unknown[] = []
   #found: Found[] = []
@@ -91,7 +91,7 @@ class Gathering {
   /** Calls off whatever is still asked; run() rejects with `reason` unless it has ended. */
   end(reason: unknown): void {
     this.#fatal ??= { error: reason }
-    this.#stop.abort(reason)
+    this.#halt.halt(reason)
     this.#wake()
   }
 
@@ -121,9 +121,10 @@ class Gathering {
   async #ask(): Promise<void> {
     const shard = this.#order[this.#asked++] as number
     const ref = entryRef(this.#entry, shard)
+    const stripe = `${this.#place.level} ${this.#place.index}`
     this.#waitingFor += 1
     try {
-      this.#take(shard, ref, await this.#fetch(ref, { stripe: `${this.#place.level} ${this.#place.index}`, signal: this.#stop.signal }))
+      this.#take(shard, ref, await this.#halt.withSignal((signal) => this.#fetch(ref, { stripe, signal })))
     } catch (error) {
       if (isMiss(error)) this.#causes.push(error)
       else this.#fatal ??= { error }
@@ -140,10 +141,7 @@ class Gathering {
   }
 
   #decode(shards: readonly OpenedShard[]): Uint8Array | undefined {
-    return decodeStripe(
-      { keys: this.#keys, place: this.#place, k: this.#entry.k, hash: this.#entry.hash },
-      shards,
-    )
+    return decodeStripe({ keys: this.#keys, place: this.#place, k: this.#entry.k, hash: this.#entry.hash }, shards)
   }
 
   /** Lets go of shards that are not what was asked for, which a fetch should never bring. How many they were. */

@@ -3,29 +3,26 @@
  * queue without bound: whoever adds work waits for a lane first.
  */
 
+import { Halt } from './halt.ts'
+
 /** Tasks that may be in work at once, unless the caller says otherwise. */
 export const STRIPES_IN_FLIGHT = 6
 
 export class Lanes {
-  readonly #stop = new AbortController()
+  /** Halted at the first failure, with it as the reason; tasks hand that on to whatever they wait for. */
+  readonly halt = new Halt()
   readonly #tasks = new Set<Promise<unknown>>()
   readonly #waiting: { go: () => void; fail: (error: unknown) => void }[] = []
   #free: number
-  #failure: { readonly error: unknown } | undefined
   #interrupt: ((error: unknown) => void) | undefined
 
   constructor(count: number) {
     this.#free = count
   }
 
-  /** Fires at the first failure; tasks hand it on to whatever they wait for. */
-  get signal(): AbortSignal {
-    return this.#stop.signal
-  }
-
   /** Resolves once a lane is the caller's, first come first served; rejects with the first failure. */
   async take(): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure.error
+    if (this.halt.halted !== undefined) throw this.halt.halted.reason
     if (this.#free > 0) {
       this.#free -= 1
       return
@@ -56,16 +53,15 @@ export class Lanes {
   /** What `promise` gives, unless a task fails before: then that failure. One caller at a time. */
   race<T>(promise: Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      if (this.#failure !== undefined) reject(this.#failure.error)
+      if (this.halt.halted !== undefined) reject(this.halt.halted.reason)
       this.#interrupt = reject
       promise.then(resolve, reject)
     })
   }
 
   fail(error: unknown): void {
-    if (this.#failure !== undefined) return
-    this.#failure = { error }
-    this.#stop.abort(error)
+    if (this.halt.halted !== undefined) return
+    this.halt.halt(error)
     this.#interrupt?.(error)
     for (const waiter of this.#waiting.splice(0)) waiter.fail(error)
   }
@@ -78,12 +74,12 @@ export class Lanes {
 
 /**
  * Runs `run` over the items, so many at once, and yields the results in the items' order. When the reader
- * stops early or anything fails, `stop` is aborted, and the generator ends once all runs have; they have to
+ * stops early or anything fails, `halt` is called, and the generator ends once all runs have; they have to
  * heed it. A failure comes after the results before it.
  */
 export async function* mapInOrder<Item, Result>(
   items: Iterable<Item> | AsyncIterable<Item>,
-  within: { readonly inFlightMax: number; readonly stop: AbortController },
+  within: { readonly inFlightMax: number; readonly halt: Halt },
   run: (item: Item) => Promise<Result>,
 ): AsyncGenerator<Result, void, undefined> {
   const source = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]()
@@ -108,17 +104,8 @@ export async function* mapInOrder<Item, Result>(
       yield result
     }
   } finally {
-    within.stop.abort()
+    within.halt.halt(undefined)
     await Promise.allSettled(queue)
     await source.return?.()
   }
-}
-
-/** Calls `run` with the reason once `signal` is or has been aborted; the returned function ends that. */
-export function whenAborted(signal: AbortSignal | undefined, run: (reason: unknown) => void): () => void {
-  if (signal === undefined) return () => undefined
-  const onAbort = () => run(signal.reason)
-  if (signal.aborted) onAbort()
-  else signal.addEventListener('abort', onAbort, { once: true })
-  return () => signal.removeEventListener('abort', onAbort)
 }

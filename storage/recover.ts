@@ -2,12 +2,13 @@
  * An object by its address: first the root, then any part of the bytes, in order and verified before they
  * are given out. SPEC dispersal §8
  */
-import { FRAGMENT_SIZE, type Jitter, ROOT_COPIES, STRIPE_SIZE } from '../core/index.ts'
+import { type Jitter, ROOT_COPIES, STRIPE_SIZE } from '../core/index.ts'
 import type { Address } from './address.ts'
 import type { ContentRef } from './content-ref.ts'
 import { BadRangeError, ObjectNotFoundError } from './errors.ts'
 import { type FetchContent, gatherStripe, isMiss } from './gather.ts'
-import { mapInOrder, STRIPES_IN_FLIGHT, whenAborted } from './lanes.ts'
+import { Halt } from './halt.ts'
+import { mapInOrder, STRIPES_IN_FLIGHT } from './lanes.ts'
 import { decodeRoot, type Root } from './manifest.ts'
 import { openRoot, rootRefs } from './root.ts'
 import { stripeKeys } from './stripe.ts'
@@ -62,11 +63,13 @@ export async function fetchRoot(
   address: Address,
   ports: { readonly fetch: FetchContent; readonly signal?: AbortSignal },
 ): Promise<Root> {
-  const stop = new AbortController()
-  const release = whenAborted(ports.signal, (reason) => stop.abort(reason))
+  const halt = new Halt()
+  const release = halt.follow(ports.signal)
   try {
     const plain = await Promise.any(
-      rootRefs(address).map((ref, copy) => fetchCopy({ address, ref, copy }, ports.fetch, stop.signal)),
+      rootRefs(address).map((ref, copy) =>
+        halt.withSignal((signal) => fetchCopy({ address, ref, copy }, ports.fetch, signal)),
+      ),
     )
     return decodeRoot(plain)
   } catch (error) {
@@ -75,7 +78,7 @@ export async function fetchRoot(
     throw whyNotFound(error.errors)
   } finally {
     release()
-    stop.abort()
+    halt.halt(undefined)
   }
 }
 
@@ -127,16 +130,16 @@ async function* readRange(
     return
   }
   const keys = stripeKeys(root.objectKey)
-  const stop = new AbortController()
-  const release = whenAborted(signal, (reason) => stop.abort(reason))
-  const tree = new ManifestTree({ keys, content: root.content }, ports, stop.signal)
+  const halt = new Halt()
+  const release = halt.follow(signal)
+  const tree = new ManifestTree({ keys, content: root.content }, ports, halt)
   const stripes = range(Math.floor(from / STRIPE_SIZE), Math.floor((to - 1) / STRIPE_SIZE))
   try {
-    const within = { inFlightMax: ports.stripesInFlight ?? STRIPES_IN_FLIGHT, stop }
+    const within = { inFlightMax: ports.stripesInFlight ?? STRIPES_IN_FLIGHT, halt }
     const plains = mapInOrder(stripes, within, async (index) => {
       const place = { level: 0, index }
       const entry = await tree.entry(0, index)
-      return { index, plain: await gatherStripe({ entry, place, keys }, ports, stop.signal) }
+      return { index, plain: await gatherStripe({ entry, place, keys }, ports, halt) }
     })
     for await (const { index, plain } of plains) {
       const start = index * STRIPE_SIZE
@@ -144,7 +147,7 @@ async function* readRange(
     }
   } finally {
     release()
-    stop.abort()
+    halt.halt(undefined)
   }
 }
 

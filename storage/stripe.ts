@@ -132,7 +132,12 @@ export function decodeStripe(
   )
   if (!equalBytes(tagged(LABELS.stripeHash, commitment, cipher), hash)) return undefined
   const secret =
-    k === 1 ? first.share : combineShares(shards.map(({ index, share }) => ({ index, bytes: share })), k)
+    k === 1
+      ? first.share
+      : combineShares(
+          shards.map(({ index, share }) => ({ index, bytes: share })),
+          k,
+        )
   if (!equalBytes(tagged(LABELS.stripeCommitment, secret), commitment)) return undefined
   return aesCtr(stripeKey(keys, place, secret), cipher)
 }

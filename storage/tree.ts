@@ -4,6 +4,7 @@
  */
 import { assert, type Jitter } from '../core/index.ts'
 import { type FetchContent, gatherStripe } from './gather.ts'
+import type { Halt } from './halt.ts'
 import { decodeNode, manifestShape, nodeCapacity, type Root, type StripeEntry } from './manifest.ts'
 import type { StripeKeys } from './stripe.ts'
 
@@ -13,23 +14,23 @@ const NODES_KEPT = 12
 export class ManifestTree {
   readonly #keys: StripeKeys
   readonly #ports: { readonly fetch: FetchContent; readonly jitter: Jitter }
-  readonly #signal: AbortSignal | undefined
+  readonly #halt: Halt
   readonly #counts: readonly number[]
   readonly #top: { readonly level: number; readonly entries: readonly StripeEntry[] }
   /** By level and index; the least recently used first. */
   readonly #nodes = new Map<string, Promise<readonly StripeEntry[]>>()
 
-  /** `signal` ends every fetch of a node. */
+  /** `halt` ends every fetch of a node. */
   constructor(
     of: { readonly keys: StripeKeys; readonly content: Exclude<Root['content'], { inline: Uint8Array }> },
     ports: { readonly fetch: FetchContent; readonly jitter: Jitter },
-    signal?: AbortSignal,
+    halt: Halt,
   ) {
     this.#keys = of.keys
     this.#top = of.content
     this.#counts = manifestShape(of.content.stripes).counts
     this.#ports = ports
-    this.#signal = signal
+    this.#halt = halt
   }
 
   /** Stripes of `level` that the object has. */
@@ -70,7 +71,7 @@ export class ManifestTree {
 
   async #fetchNode(level: number, index: number): Promise<readonly StripeEntry[]> {
     const entry = await this.entry(level, index)
-    const plain = await gatherStripe({ entry, place: { level, index }, keys: this.#keys }, this.#ports, this.#signal)
+    const plain = await gatherStripe({ entry, place: { level, index }, keys: this.#keys }, this.#ports, this.#halt)
     return decodeNode(plain, { level: level - 1, count: this.under(level, index).count })
   }
 }

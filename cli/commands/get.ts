@@ -143,7 +143,7 @@ async function openStream(context: Context, address: string, part: PartFile | un
   try {
     return await context.daemon.get(address, { fromByte, signal })
   } catch (error) {
-    const isTooLong = error instanceof DaemonError && error.code === 'ERR_RANGE'
+    const isTooLong = error instanceof DaemonError && error.code === 'ERR_BAD_RANGE'
     if (part === undefined || fromByte === 0 || !isTooLong) throw error
     await part.restart()
     return 'part too long'

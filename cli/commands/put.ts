@@ -69,12 +69,11 @@ export async function openSource(context: Context, file: string): Promise<Source
   if (file === '-') {
     const { stdin } = context.world
     if (stdin.isTTY === true) context.voice.note('reading from the terminal; end with Ctrl-D')
-    return { bytes: stdin, name: undefined, sizeBytes: undefined, close: async () => void stdin.destroy() }
+    const bytes = readAll(stdin, 'standard input')
+    return { bytes, name: undefined, sizeBytes: undefined, close: async () => void stdin.destroy() }
   }
-  const unreadable = (error: unknown) =>
-    new FileUnreadableError(`cannot read ${file}: ${reasonOf(error)}`, { cause: error })
   const handle = await open(context.path(file), 'r').catch((error: unknown) => {
-    throw unreadable(error)
+    throw unreadableError(file, error)
   })
   const found = await handle.stat()
   if (found.isDirectory()) {
@@ -82,29 +81,42 @@ export async function openSource(context: Context, file: string): Promise<Source
     throw new FileUnreadableError(`${file} is a folder`, { hint: `store it as one file: tar c ${file} | hush put -` })
   }
   const stream = handle.createReadStream({ highWaterMark: READ_SIZE, autoClose: false })
-  const bytes = (async function* () {
-    let readBytes = 0
-    try {
-      for await (const piece of stream as AsyncIterable<Uint8Array>) {
-        readBytes += piece.length
-        yield piece
-      }
-    } catch (error) {
-      throw unreadable(error)
-    }
-    if (found.isFile() && readBytes !== found.size) {
-      context.voice.note(`${file} changed while it was read: ${readBytes} bytes, not ${found.size}`)
-    }
-  })()
+  const isPlain = found.isFile()
+  const bytes = readAll(stream, file, (readBytes) => {
+    if (!isPlain || readBytes === found.size) return
+    context.voice.note(`${file} changed while it was read: ${readBytes} bytes, not ${found.size}`)
+  })
   return {
     bytes,
     name: basename(context.path(file)),
-    sizeBytes: found.isFile() ? found.size : undefined,
+    sizeBytes: isPlain ? found.size : undefined,
     close: () => handle.close().catch(() => undefined),
   }
 }
 
 const READ_SIZE = 256 * 1024
+
+/** The bytes of a stream, with its errors in our words and, at its end, their number. */
+async function* readAll(
+  stream: AsyncIterable<Uint8Array>,
+  what: string,
+  onEnd?: (readBytes: number) => void,
+): AsyncGenerator<Uint8Array> {
+  let readBytes = 0
+  try {
+    for await (const piece of stream) {
+      readBytes += piece.length
+      yield piece
+    }
+  } catch (error) {
+    throw unreadableError(what, error)
+  }
+  onEnd?.(readBytes)
+}
+
+function unreadableError(what: string, cause: unknown): FileUnreadableError {
+  return new FileUnreadableError(`cannot read ${what}: ${reasonOf(cause)}`, { cause })
+}
 
 export interface PutWish {
   readonly kind: ObjectKind

@@ -1,4 +1,4 @@
-/** Whether what the nodes of a testnet say of themselves makes one ordered ring. SPEC ring §1 */
+/** Whether what the nodes of a testnet say of themselves makes one ordered ring. SPEC ring §2 */
 
 export interface RingSight {
   readonly name: string

@@ -22,6 +22,7 @@ const STARTS_AT_ONCE = 4
 const STOPS_AT_ONCE = 8
 const START_WAIT_MS = 30_000
 const READY_WAIT_MS = 60_000
+const FULL_POOL_WAIT_MS = 15_000
 const POLL_EVERY_MS = 250
 const END_BOUNDS = { politelyMs: 10_000, termMs: 5_000 }
 
@@ -137,12 +138,12 @@ export function ringSights(sights: readonly Sight[]) {
 }
 
 /** Judgements are lists of what is missing still; an empty one means yes. */
-type Judge = (sights: readonly Sight[]) => string[]
+type Judge = (sights: readonly Sight[], waitedMs: number) => string[]
 
-const isOneRing: Judge = (sights) => ringFaults(ringSights(sights))
+const isOneRing = (sights: readonly Sight[]): string[] => ringFaults(ringSights(sights))
 
 /** One ring, everyone knows everyone, and the clients have their circuits. */
-const isReady: Judge = (sights) => {
+const isReady: Judge = (sights, waitedMs) => {
   const missing = sights.filter((sight) => !sight.isAlive).map((sight) => `${sight.member.name} has ended`)
   missing.push(...isOneRing(sights))
   const nodeCount = sights.filter((sight) => sight.isAlive && sight.member.role === 'node').length
@@ -151,23 +152,26 @@ const isReady: Judge = (sights) => {
     if (status === undefined) missing.push(`${member.name} does not answer`)
     else if (status.view.members < (member.role === 'node' ? nodeCount - 1 : nodeCount)) {
       missing.push(`${member.name} knows ${status.view.members} of ${nodeCount} nodes`)
-    } else if (member.role === 'client' && !hasCircuits(status)) missing.push(`${member.name} has no circuits`)
+    } else if (member.role === 'client' && !hasCircuits(status, waitedMs))
+      missing.push(`${member.name} has ${status.circuits.ready} of ${status.circuits.wanted} circuits`)
   }
   return missing
 }
 
-function hasCircuits({ circuits }: Status): boolean {
-  return circuits.ready > 0 && (circuits.ready >= circuits.wanted || circuits.building === 0)
+/** A full pool; after a while any circuit will do, since more are built as they are needed. */
+function hasCircuits({ circuits }: Status, waitedMs: number): boolean {
+  return circuits.ready > 0 && (circuits.ready >= circuits.wanted || waitedMs > FULL_POOL_WAIT_MS)
 }
 
 async function waitUntil(work: Work, record: TestnetRecord, judge: Judge, what: string): Promise<Sight[]> {
-  const untilMs = performance.now() + READY_WAIT_MS
+  const startMs = performance.now()
   for (;;) {
     work.signal.throwIfAborted()
     const sights = await observe(record)
-    const missing = judge(sights)
+    const waitedMs = performance.now() - startMs
+    const missing = judge(sights, waitedMs)
     if (missing.length === 0) return sights
-    if (performance.now() > untilMs) {
+    if (waitedMs > READY_WAIT_MS) {
       for (const line of missing.slice(0, 10)) work.note(line)
       throw new TooSlowError(`${what} within ${READY_WAIT_MS / 1000} s`, {
         hint: `see the logs: ${join(work.folder, 'node-00', 'daemon.log')} and so on`,

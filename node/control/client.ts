@@ -2,11 +2,11 @@
  * The client of the control API: what a program on this machine says to its own daemon. Streams in
  * both directions, holds no file in memory, and checks every answer. SPEC control §3 to §7
  */
-import type { IncomingMessage } from 'node:http'
 import type { z } from 'zod'
+import { concatBytes, fromUtf8, toUtf8 } from '../../core/index.ts'
 import { ControlProtocolError, DaemonError, DaemonGoneError } from './errors.ts'
 import { type Answer, exchange } from './exchange.ts'
-import { jsonLines, parseJson } from './lines.ts'
+import { jsonLines, parseJson, parseJsonText } from './lines.ts'
 import {
   type CheckStripe,
   type CheckSummary,
@@ -83,12 +83,12 @@ export function connectControl(home: string): ControlClient {
     get: (address, options = {}) => get(home, address, options),
     check: (address, signal) => check(home, address, signal),
     stop: async (options) => {
-      const body = once(Buffer.from(JSON.stringify({ announce: options.announce })))
+      const body = once(fromUtf8(JSON.stringify({ announce: options.announce })))
       const answer = await small({ home, method: 'POST', path: '/v1/stop', during: 'stop', body })
       parsed(stopAnswerSchema, parseJson(answer), 'stop')
     },
     invite: async () => parsed(inviteAnswerSchema, parseJson(await question('/v1/invite')), 'invite').invite,
-    metrics: async () => (await question('/v1/metrics')).toString('utf8'),
+    metrics: async () => toUtf8(await question('/v1/metrics')) ?? '',
   }
 }
 
@@ -144,7 +144,7 @@ async function get(home: string, address: string, options: GetOptions): Promise<
 
 /** The body, held to its announced size and to the result that follows it. */
 async function* verifiedBody(
-  message: IncomingMessage,
+  message: Answer['message'],
   wantedBytes: number,
   translate: Answer['translate'],
 ): AsyncGenerator<Uint8Array> {
@@ -156,7 +156,7 @@ async function* verifiedBody(
   }
   const trailer = message.trailers[RESULT_TRAILER]
   if (trailer === undefined) throw new DaemonGoneError('the get')
-  const result = parsed(getResultSchema, parseJson(Buffer.from(trailer, 'latin1')), RESULT_TRAILER)
+  const result = parsed(getResultSchema, parseJsonText(trailer), RESULT_TRAILER)
   if ('code' in result) throw new DaemonError(result)
   if (gotBytes !== wantedBytes) throw new ControlProtocolError('fewer bytes than announced')
 }
@@ -188,7 +188,7 @@ async function* check(
 }
 
 /** A question with a small answer, read whole. */
-async function small(wish: Parameters<typeof exchange>[0]): Promise<Buffer> {
+async function small(wish: Parameters<typeof exchange>[0]): Promise<Uint8Array> {
   const { message, translate } = await exchange({ ...wish, silenceMsMax: QUESTION_SILENCE_MS_MAX })
   const pieces: Uint8Array[] = []
   let size = 0
@@ -197,12 +197,12 @@ async function small(wish: Parameters<typeof exchange>[0]): Promise<Buffer> {
     if (size > SMALL_ANSWER_SIZE_MAX) throw new ControlProtocolError('answer too long')
     pieces.push(piece)
   }
-  return Buffer.concat(pieces)
+  return concatBytes(...pieces)
 }
 
 /** The body of an answer; a connection cut short is an error, not an end. */
 async function* whole(
-  message: IncomingMessage,
+  message: Answer['message'],
   during: string,
   translate: Answer['translate'],
 ): AsyncGenerator<Uint8Array> {

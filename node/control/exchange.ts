@@ -2,8 +2,8 @@
  * One HTTP request over the control socket, with a body streamed under backpressure and the answer
  * streaming back at the same time. A connection serves one request. SPEC control §2
  */
-import { once } from 'node:events'
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
+import { concatBytes } from '../../core/index.ts'
 import {
   ControlAccessError,
   ControlProtocolError,
@@ -94,13 +94,15 @@ async function send(request: ClientRequest, body: AsyncIterable<Uint8Array> | un
 }
 
 /** Resolves when the request takes more, or never will again. */
-async function drained(request: ClientRequest): Promise<void> {
-  if (request.destroyed) return
-  const stop = new AbortController()
-  const events = ['drain', 'close'].map((event) => once(request, event, { signal: stop.signal }))
-  for (const event of events) event.catch(() => undefined)
-  await Promise.race(events).catch(() => undefined)
-  stop.abort()
+function drained(request: ClientRequest): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      request.off('drain', done).off('close', done)
+      resolve()
+    }
+    if (request.destroyed) resolve()
+    else request.once('drain', done).once('close', done)
+  })
 }
 
 async function errorOf(message: IncomingMessage, translate: (error: unknown) => unknown): Promise<unknown> {
@@ -115,7 +117,7 @@ async function errorOf(message: IncomingMessage, translate: (error: unknown) => 
   } catch (error) {
     return translate(error)
   }
-  const body = errorBodySchema.safeParse(size === 0 ? undefined : parseJson(Buffer.concat(pieces)))
+  const body = errorBodySchema.safeParse(size === 0 ? undefined : parseJson(concatBytes(...pieces)))
   return body.success ? new DaemonError(body.data) : new ControlProtocolError(`status ${message.statusCode}`)
 }
 

@@ -3,8 +3,23 @@
  * SPEC control §1-§7
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type HushError, HushError as HushErrorClass, InputError, type Log, messageOf, toHex } from '../../core/index.ts'
-import { type Address, checkObject, formatAddress, openObject, parseAddress, putObject } from '../../storage/index.ts'
+import {
+  type HushError,
+  HushError as HushErrorClass,
+  InputError,
+  type Log,
+  messageOf,
+  toHex,
+} from '../../core/index.ts'
+import {
+  type Address,
+  checkObject,
+  formatAddress,
+  openObject,
+  parseAddress,
+  putObject,
+  type StripeReport,
+} from '../../storage/index.ts'
 import type { HushNode } from '../compose.ts'
 import type { NetworkFile } from '../config.ts'
 import { INVITE_CONTACTS_MAX, makeInvite } from '../home.ts'
@@ -45,7 +60,10 @@ export interface ControlServerPorts {
   readonly cacheBytes: () => number
   /** Ends the daemon; with `announce` it leaves the ring first. */
   readonly onStop: (options: { announce: boolean }) => void
-  readonly openPorts: { readonly jitter: { uint32(): number }; readonly random: Parameters<typeof putObject>[1]['random'] }
+  readonly openPorts: {
+    readonly jitter: { uint32(): number }
+    readonly random: Parameters<typeof putObject>[1]['random']
+  }
 }
 
 export class ControlServer {
@@ -235,7 +253,7 @@ export class ControlServer {
     } catch (error) {
       result = toErrorBody(error, this.#p.log)
     }
-    res.addTrailers({ [RESULT_TRAILER]: JSON.stringify(result) })
+    res.addTrailers({ [RESULT_TRAILER]: toAscii(JSON.stringify(result)) })
     res.end()
   }
 
@@ -244,15 +262,23 @@ export class ControlServer {
     const { client } = this.#p.node
     const sum = { stripes: 0, shards: 0, reachable: 0, health: 'perfect' as (typeof WORST_FIRST)[number] }
     const send = (event: object): void => void res.write(`${JSON.stringify(event)}\n`)
-    for await (const stripe of checkObject(address, { ...ports, probe: (ref, wish) => client.probe(ref, wish) })) {
-      if (!res.headersSent) res.writeHead(200, { 'content-type': 'application/x-ndjson' })
+    const stripes = checkObject(address, { ...ports, probe: (ref, wish) => client.probe(ref, wish) })
+    // The root's line decides whether this is an answer or an error.
+    const first = await stripes.next()
+    res.writeHead(200, { 'content-type': 'application/x-ndjson' })
+    const take = (stripe: StripeReport): void => {
       send({ event: 'stripe', ...stripe })
       sum.stripes++
       sum.shards += stripe.total
       sum.reachable += stripe.reachable
       if (WORST_FIRST.indexOf(stripe.health) < WORST_FIRST.indexOf(sum.health)) sum.health = stripe.health
     }
-    send({ event: 'summary', ...sum })
+    try {
+      for (let step = first; !step.done; step = await stripes.next()) take(step.value)
+      send({ event: 'summary', ...sum })
+    } catch (error) {
+      send({ event: 'error', ...toErrorBody(error, this.#p.log) })
+    }
     res.end()
   }
 
@@ -280,12 +306,21 @@ function addressOf(part: string | undefined): Address {
   return parseAddress(text)
 }
 
+/** Headers carry Latin-1 only: JSON says everything else in escapes. */
+function toAscii(text: string): string {
+  return text.replace(/[^ -~]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
 function json(res: ServerResponse, value: object): void {
   res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value))
 }
 
 function parsed<T>(
-  schema: { safeParse(value: unknown): { success: true; data: T } | { success: false; error: { issues: { message: string; path: PropertyKey[] }[] } } },
+  schema: {
+    safeParse(
+      value: unknown,
+    ): { success: true; data: T } | { success: false; error: { issues: { message: string; path: PropertyKey[] }[] } }
+  },
   value: unknown,
 ): T {
   const result = schema.safeParse(value)

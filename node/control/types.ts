@@ -68,7 +68,7 @@ export type RingReport = z.infer<typeof ringReportSchema>
 export const objectKindSchema = z.enum(['private', 'public'])
 export type ObjectKind = z.infer<typeof objectKindSchema>
 
-/** Limits of the root object's fields, UTF-8 bytes. SPEC addresses §3 */
+/** Limits of the root object's fields, in bytes of UTF-8. */
 export const NAME_SIZE_MAX = 255
 export const TYPE_SIZE_MAX = 127
 

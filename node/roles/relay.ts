@@ -70,7 +70,7 @@ export class Relay {
     const answer = answerHandshake({ networkId, relayId: selfId, hop, random, onionKeys: this.#p.onionKeys(), message })
     if (answer === undefined) return refuse(peer, circuit)
     const layer = new RelayLayer(answer.keys, { hop, random })
-    const relayed = new RelayedCircuit(this.#p, { peer, circuit, layer, counts: this.counts })
+    const relayed = new RelayedCircuit(this.#p, { peer, circuit, layer, hop, counts: this.counts })
     if (!this.#p.circuits.accept(peer, circuit, relayed)) return refuse(peer, circuit)
     this.counts.circuits++
     peer.sendCommand(circuit, COMMANDS.created, encodeCreated(answer.reply))
@@ -83,6 +83,7 @@ class RelayedCircuit implements CircuitEnd {
   readonly #peer: PeerLink
   readonly #circuit: number
   readonly #layer: RelayLayer
+  readonly #hop: number
   readonly #counts: { cells: number }
   #next: NextHop | undefined
   #isExtending = false
@@ -96,12 +97,13 @@ class RelayedCircuit implements CircuitEnd {
 
   constructor(
     ports: RelayPorts,
-    from: { peer: PeerLink; circuit: number; layer: RelayLayer; counts: { cells: number } },
+    from: { peer: PeerLink; circuit: number; layer: RelayLayer; hop: number; counts: { cells: number } },
   ) {
     this.#p = ports
     this.#peer = from.peer
     this.#circuit = from.circuit
     this.#layer = from.layer
+    this.#hop = from.hop
     this.#counts = from.counts
     this.#joiner = new StreamJoiner({ dataSizeMax: from.layer.dataSizeMax })
   }
@@ -161,6 +163,7 @@ class RelayedCircuit implements CircuitEnd {
       this.#flush()
     } else if (command === RELAY_COMMANDS.extend) {
       const wish = decodeExtend(message.data)
+      if (wish.hop !== this.#hop + 1) throw new MalformedError('malformed circuit: hop out of order')
       if (this.#next !== undefined || this.#isExtending) throw new MalformedError('malformed circuit: extended twice')
       void this.#extend(wish)
     } else if (command !== RELAY_COMMANDS.drop) {
@@ -236,7 +239,8 @@ class RelayedCircuit implements CircuitEnd {
     if (this.#isGone) return
     this.#isGone = true
     this.#p.circuits.destroy(this.#peer, this.#circuit, reason)
-    this.#next?.destroy(reason)
+    // Why it ended here is nobody's business further on.
+    this.#next?.destroy(DESTROY_REASONS.finished)
   }
 }
 

@@ -12,7 +12,7 @@ import { type Clock, equalBytes, HushError, type PublicKey } from '../../core/in
 import { publicKeyOfCertificate } from '../../crypto/index.ts'
 import { parseHostPort } from './address.ts'
 import {
-  BadAddressError,
+  BadHostPortError,
   LinkHandshakeError,
   LinkTimeoutError,
   LinkUnreachableError,
@@ -39,7 +39,7 @@ export function dialSocket<T>(
   onOpen: (socket: WebSocket) => T,
 ): Promise<T> {
   const place = parseHostPort(to.address)
-  if (place === undefined || place.port === 0) return Promise.reject(new BadAddressError('the address of a node'))
+  if (place === undefined || place.port === 0) return Promise.reject(new BadHostPortError('the address of a node'))
   return new Promise((resolve, reject) => {
     let isSecure = false
     const socket = connect({
@@ -65,7 +65,7 @@ export function dialSocket<T>(
     setup.pending.add(fail)
     if (setup.keyLog !== undefined) {
       const keyLog = setup.keyLog
-      socket.on('keylog', (line: Buffer) => keyLog(line.toString('latin1').trimEnd()))
+      socket.on('keylog', (line: Buffer) => keyLog(line.toString('latin1')))
     }
     socket.on('error', fail)
     socket.once('secureConnect', () => {

@@ -8,8 +8,8 @@ import { InputError, LocalError, PeerError, UnavailableError } from '../../core/
 type Options = { cause?: unknown }
 
 /** An address is not `host:port` or `[v6]:port`. */
-export class BadAddressError extends InputError {
-  readonly code = 'ERR_BAD_ADDRESS'
+export class BadHostPortError extends InputError {
+  readonly code = 'ERR_BAD_HOST_PORT'
   constructor(what: string) {
     super(`${what} is not host:port or [v6]:port`)
   }

@@ -8,7 +8,7 @@
  * given out anew is not taken for the old process; 0 where the system does not tell.
  */
 import { closeSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { below, type Jitter } from '../../core/index.ts'
 import { FileError, HomeInUseError, systemCodeOf } from './errors.ts'
@@ -71,7 +71,7 @@ function enter(folder: string): string {
     closeSync(openSync(join(folder, own), 'wx', SECRET_MODE))
     return own
   } catch (cause) {
-    if (systemCodeOf(cause) === 'EEXIST') throw new HomeInUseError(folder, process.pid)
+    if (systemCodeOf(cause) === 'EEXIST') throw new HomeInUseError(dirname(folder), process.pid)
     throw new FileError(`locking ${folder}`, { cause })
   }
 }

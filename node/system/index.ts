@@ -5,7 +5,7 @@ export { systemClock } from './clock.ts'
 export { checkControlFolder, controlPathOf } from './control-path.ts'
 export { type ControlExchange, type ControlSocket, serveControl } from './control-socket.ts'
 export {
-  BadAddressError,
+  BadHostPortError,
   FileError,
   HomeInUseError,
   HomePermissionError,

@@ -1,5 +1,5 @@
 /**
- * The settings of links in one place. SPEC links §1
+ * The settings of links in one place. SPEC links §1, home §4
  * The reasons stand beside them.
  */
 import type { TlsOptions } from 'node:tls'

@@ -1,5 +1,5 @@
 /**
- * One link over an open WebSocket. SPEC links §1, §2
+ * One link over an open WebSocket. SPEC links §2, home §4
  *
  * Sending: cells wait in a list; once a turn of the event loop they are gathered, up to 12 a message, and
  * at most MESSAGES_FLYING_MAX messages are with the kernel at a time, so what piles up are whole cells

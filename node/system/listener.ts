@@ -1,6 +1,6 @@
 /**
  * One listening port: from a bare connection to an open WebSocket of a peer whose key is proven.
- * SPEC links §1, §3
+ * SPEC links §1, home §4
  *
  *   accepted --TLS, protocol name, certificate--> proven --upgrade--> handed on
  *       \________ any fault, or handshakeMs from the start ________/--> destroyed
@@ -82,7 +82,7 @@ export class PortListener {
     })
     if (setup.keyLog !== undefined) {
       const keyLog = setup.keyLog
-      this.#tls.on('keylog', (line) => keyLog(line.toString('latin1').trimEnd()))
+      this.#tls.on('keylog', (line) => keyLog(line.toString('latin1')))
     }
     this.#http = createHttpServer({ maxHeaderSize: HTTP_HEAD_SIZE_MAX }, (_, response) => {
       this.#setup.onRefused('not a link')

@@ -1,11 +1,11 @@
 /**
  * Numbers for a Prometheus scraper. Who counts keeps plain numbers; they are read when somebody scrapes,
- * so counting costs an addition. SPEC home §3
+ * so counting costs an addition. SPEC home §4
  */
 import { createServer } from 'node:http'
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { formatHostPort, parseHostPort } from './address.ts'
-import { BadAddressError } from './errors.ts'
+import { BadHostPortError } from './errors.ts'
 import { listenOn } from './listening.ts'
 
 type Labelled = { readonly labels: Readonly<Record<string, string>>; readonly value: number }
@@ -75,7 +75,7 @@ export async function serveMetrics(
   address: string,
 ): Promise<{ address: string; close(): Promise<void> }> {
   const place = parseHostPort(address)
-  if (place === undefined) throw new BadAddressError('the address for metrics')
+  if (place === undefined) throw new BadHostPortError('the address for metrics')
   const server = createServer({ maxHeaderSize: 4_096, requestTimeout: 10_000 }, (request, response) => {
     if (request.method !== 'GET' || request.url !== '/metrics') return void response.writeHead(404).end()
     metrics.text().then(

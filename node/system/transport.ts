@@ -1,7 +1,7 @@
 /**
  * Links over WebSocket, TLS 1.3 and TCP: the maker of the Transport port. Both ends show a self-signed
  * Ed25519 certificate; the dialler pins the key it expects, the listener takes the key as the peer's name.
- * SPEC links §1, §3
+ * SPEC links §1, home §4
  */
 
 import type { WebSocket } from 'ws'
@@ -10,7 +10,7 @@ import { selfSignedCertificate } from '../../crypto/index.ts'
 import type { DialTarget, Link, Listener, Transport } from '../../routing/index.ts'
 import { parseHostPort } from './address.ts'
 import { type DialSetup, dialSocket } from './dialler.ts'
-import { BadAddressError, LinkLimitError, TransportClosedError } from './errors.ts'
+import { BadHostPortError, LinkLimitError, TransportClosedError } from './errors.ts'
 import { BatchBuffers, type LinkCounts, SocketLink } from './link.ts'
 import { alpnOf, TRANSPORT_LIMITS, type TransportLimits } from './link-settings.ts'
 import { type ListenerSetup, PortListener, type Refusal } from './listener.ts'
@@ -24,7 +24,10 @@ export interface TransportOptions {
   readonly networkId: NetworkId
   readonly clock: Clock
   readonly log: Log
-  /** TLS secrets of every link, in the NSS key log format: makes captures readable, for tests only. */
+  /**
+   * TLS secrets of every link in the NSS key log format, each line with its line feed: makes captures
+   * readable, for tests only.
+   */
   readonly keyLog?: (line: string) => void
   readonly limits?: Partial<TransportLimits>
 }
@@ -106,7 +109,7 @@ class SocketTransport implements CountedTransport {
   async listen(address: string, onLink: (link: Link) => void): Promise<Listener> {
     if (this.#isClosed) throw new TransportClosedError()
     const place = parseHostPort(address)
-    if (place === undefined) throw new BadAddressError('the address to listen on')
+    if (place === undefined) throw new BadHostPortError('the address to listen on')
     const { clock, keyLog } = this.#options
     const setup: ListenerSetup = {
       ...this.#certificate,

@@ -199,7 +199,7 @@ export class RingUpkeep {
   async #join(): Promise<RingState | undefined> {
     const { view, clock, selfId, profile } = this.#p
     const others = view.reachable(clock.nowMs()).filter((id) => compareBytes(id, selfId) !== 0)
-    let next = ownersOf(selfId as unknown as Parameters<typeof ownersOf>[0], others, others.length).at(-1)
+    let next = ownersOf(selfId, others, others.length).at(-1)
     for (let step = 0; next !== undefined && step < JOIN_STEPS_MAX; step++) {
       const member = await this.#query(next)
       if (member === undefined) {

@@ -18,26 +18,14 @@ export const FRAGMENT_HEADER_SIZE = 7
 /** Bytes of a message that one cell carries. */
 export const FRAGMENT_DATA_SIZE_MAX = CELL_BODY_SIZE - FRAGMENT_HEADER_SIZE
 const LAST = 1
-/** Messages of one priority that a sender may have begun and not finished. */
-const MESSAGE_LANES = 32
-/** Two priorities; so a sender that keeps to its lanes can never break the receiver's bounds. */
-const PARTIAL_MAX = 2 * MESSAGE_LANES
-const PARTIAL_BYTES_MAX = PARTIAL_MAX * MESSAGE_SIZE_MAX
-/** Above every circuit number. */
-const FIRST_LANE = 2 ** 32
+/** A sender has at most so many messages begun and not finished. */
+export const MESSAGES_BEGUN_MAX = 64
+/** So a sender within its limit never breaks the receiver's. */
+const PARTIAL_BYTES_MAX = MESSAGES_BEGUN_MAX * MESSAGE_SIZE_MAX
 
 /** Cells that a message of `sizeBytes` takes. */
 export function messageCellCount(sizeBytes: number): number {
   return Math.max(1, Math.ceil(sizeBytes / FRAGMENT_DATA_SIZE_MAX))
-}
-
-/**
- * The flow of the fair queue in which the cells of message `flow` wait. Messages of one lane and
- * priority go one after the other: were each a flow of its own, a full queue would open more messages
- * at the peer than it bears. SPEC links §4
- */
-export function laneOfMessage(flow: number): number {
-  return FIRST_LANE + (flow % MESSAGE_LANES)
 }
 
 /**
@@ -77,7 +65,7 @@ export class MessageJoiner {
       what: 'link message',
       pieceSize: FRAGMENT_DATA_SIZE_MAX,
       messageSizeMax: bounds.messageSizeMax ?? MESSAGE_SIZE_MAX,
-      partialMax: bounds.partialMax ?? PARTIAL_MAX,
+      partialMax: bounds.partialMax ?? MESSAGES_BEGUN_MAX,
       partialBytesMax: bounds.partialBytesMax ?? PARTIAL_BYTES_MAX,
     })
   }

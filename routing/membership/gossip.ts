@@ -71,7 +71,8 @@ export function differingArcs(view: View, digests: Uint8Array, nowMs: number): r
 
 /**
  * What we hold in those arcs, as much as fits one message, beginning with arc `fromArc` and going
- * around: the caller draws it, so that every arc has its turn.
+ * around: the caller draws it, so that every arc has its turn. The arc at which the room ends is
+ * listed in part, and said to be.
  */
 export function summariesFor(view: View, arcs: readonly number[], fromArc: number): Summaries {
   const isWhole = new Array<boolean>(ARC_COUNT).fill(false)
@@ -80,8 +81,6 @@ export function summariesFor(view: View, arcs: readonly number[], fromArc: numbe
   for (const arc of turned) {
     const list = view.arc(arc)
     const room = SUMMARIES_MAX - entries.length
-    // An arc that no message could hold is sent in part, alone; any other waits for a round with room.
-    if (list.length > room && entries.length > 0) continue
     isWhole[arc] = list.length <= room
     for (const { id, issuedMs } of list.slice(0, room)) entries.push({ id, issuedMs })
   }

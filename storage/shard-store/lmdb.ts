@@ -1,7 +1,7 @@
 /**
- * The shard store on disk. SPEC shard-store §2, §3. One LMDB environment, five sub-databases; other
- * processes may open it too. lmdb-js gathers the writes of one turn into one transaction, so the records of
- * one content stand or fall together; 'stored' waits for db.flushed, since a commit alone is not on disk.
+ * The shard store on disk. SPEC shard-store §2-§4. One LMDB environment, five sub-databases; other processes
+ * may open it too. The records of one content are written in one batch and stand or fall together; lmdb-js
+ * gathers batches into transactions. 'stored' waits for db.flushed, since a commit alone is not on disk.
  * Removals are queued like writes and hidden from readers until committed: the event loop never waits.
  *
  *   sub-database   key                                  value
@@ -11,10 +11,11 @@
  *   cache          as index                             the content
  *   meta           "format"                             version, u8
  */
-import { type Database, open, type RootDatabase } from 'lmdb'
+import { type Database, open } from 'lmdb'
 import { assert, concatBytes, fromUtf8, SHARD_SIZE } from '../../core/index.ts'
 import { type ContentRef, verifyContent } from '../content-ref.ts'
 import { ShardStoreError } from '../errors.ts'
+import { type Environment, isDiskFull, Writes } from './lmdb-writes.ts'
 import {
   type ArcRange,
   countFitting,
@@ -55,22 +56,25 @@ export function openLmdbStore(options: LmdbStoreOptions): ShardStores {
       noSubdir: false,
       encoding: 'binary',
       keyEncoding: 'binary',
+      // Batches are told apart: the promise of a turn's own batch would fail unseen when the disk is full.
+      eventTurnBatching: false,
       maxDbs: 8,
       mapSize: Math.ceil((1.125 * (options.quotaBytes + options.cacheBytes) + MAP_SLACK_BYTES) / 65_536) * 65_536,
     })
     checkFormat(env)
-    const cache = new LmdbCache(subDatabase(env, 'cache'), options.cacheBytes, onCorrupt)
-    return { store: new LmdbStore(env, options.quotaBytes, onCorrupt), cache }
+    const writes = new Writes(env)
+    const cache = new LmdbCache({ env, writes }, options.cacheBytes, onCorrupt)
+    return { store: new LmdbStore({ env, writes }, options.quotaBytes, onCorrupt), cache }
   } catch (error) {
     throw error instanceof ShardStoreError ? error : new ShardStoreError('cannot be opened', error)
   }
 }
 
-function subDatabase(env: RootDatabase<Uint8Array, Uint8Array>, name: string): Records {
+function subDatabase(env: Environment, name: string): Records {
   return env.openDB<Uint8Array, Uint8Array>({ name, encoding: 'binary', keyEncoding: 'binary' })
 }
 
-function checkFormat(env: RootDatabase<Uint8Array, Uint8Array>): void {
+function checkFormat(env: Environment): void {
   const meta = subDatabase(env, 'meta')
   const key = fromUtf8('format')
   const version = meta.get(key)?.[0]
@@ -85,7 +89,8 @@ interface Removal {
 }
 
 class LmdbStore implements ShardStore {
-  readonly #env: RootDatabase<Uint8Array, Uint8Array>
+  readonly #env: Environment
+  readonly #writes: Writes
   readonly #index: Records
   readonly #bytes: Records
   readonly #leases: Records
@@ -98,11 +103,12 @@ class LmdbStore implements ShardStore {
   #corrupt = 0
 
   constructor(
-    env: RootDatabase<Uint8Array, Uint8Array>,
+    { env, writes }: { env: Environment; writes: Writes },
     quotaBytes: number,
     onCorrupt: (ref: ContentRef) => void,
   ) {
     this.#env = env
+    this.#writes = writes
     this.#index = subDatabase(env, 'index')
     this.#bytes = subDatabase(env, 'bytes')
     this.#leases = subDatabase(env, 'leases')
@@ -113,20 +119,21 @@ class LmdbStore implements ShardStore {
   async put(shard: { ref: ContentRef; bytes: Uint8Array; leaseEndMs: number }): Promise<'stored' | 'full'> {
     const { ref, bytes, leaseEndMs } = shard
     assert(bytes.length === SHARD_SIZE, 'a stored content has its one size')
-    if (this.get(ref) !== undefined && (await this.renew(ref, leaseEndMs))) return 'stored'
+    if (this.get(ref) !== undefined) {
+      const outcome = await this.#prolong(storeKey(ref), leaseEndMs)
+      if (outcome !== 'absent') return outcome === 'full' ? 'full' : 'stored'
+    }
     if (this.#count() + this.#writing >= countFitting(this.#quotaBytes)) return 'full'
     const key = storeKey(ref)
     const lease = encodeLease(leaseEndMs)
     this.#writing += 1
     try {
       this.#gone.delete(nameOf(key))
-      // One turn, one transaction.
-      const written = [
-        this.#bytes.put(key, bytes),
-        this.#index.put(key, lease),
-        this.#leases.put(concatBytes(lease, key), ZERO),
-      ]
-      await Promise.all(written)
+      await this.#writes.commit(() => {
+        this.#bytes.put(key, bytes)
+        this.#index.put(key, lease)
+        this.#leases.put(concatBytes(lease, key), ZERO)
+      })
     } catch (error) {
       if (isDiskFull(error)) return 'full'
       throw new ShardStoreError('a write failed', error)
@@ -165,23 +172,9 @@ class LmdbStore implements ShardStore {
   }
 
   async renew(ref: ContentRef, leaseEndMs: number): Promise<boolean> {
-    const key = storeKey(ref)
-    const heldMs = this.#leaseOf(key)
-    if (heldMs === undefined) return false
-    if (leaseEndMs > heldMs) {
-      const lease = encodeLease(leaseEndMs)
-      try {
-        await Promise.all([
-          this.#index.put(key, lease),
-          this.#leases.put(concatBytes(lease, key), ZERO),
-          this.#leases.remove(concatBytes(encodeLease(heldMs), key)),
-        ])
-      } catch (error) {
-        throw new ShardStoreError('a lease could not be written', error)
-      }
-    }
-    if (!(await this.#flush())) throw new ShardStoreError('the disk is full', undefined)
-    return true
+    const outcome = await this.#prolong(storeKey(ref), leaseEndMs)
+    if (outcome === 'full') throw new ShardStoreError('the disk is full', undefined)
+    return outcome === 'prolonged'
   }
 
   list(range: ArcRange): readonly StoredShard[] {
@@ -197,7 +190,9 @@ class LmdbStore implements ShardStore {
   }
 
   expire(nowMs: number, limit: number): number {
-    const over = [...this.#leases.getKeys({ start: encodeLease(0), end: encodeLease(nowMs + 1), limit: limit + this.#gone.size })]
+    const over = [
+      ...this.#leases.getKeys({ start: encodeLease(0), end: encodeLease(nowMs + 1), limit: limit + this.#gone.size }),
+    ]
     let count = 0
     for (const entry of over) {
       if (count >= limit) break
@@ -209,7 +204,8 @@ class LmdbStore implements ShardStore {
         count += 1
       } else {
         // Two renewals that crossed left it behind.
-        this.#ignoreFailure(this.#leases.remove(new Uint8Array(entry)))
+        const left = new Uint8Array(entry)
+        this.#writes.commit(() => this.#leases.remove(left)).catch(() => undefined)
       }
     }
     return count
@@ -221,8 +217,28 @@ class LmdbStore implements ShardStore {
   }
 
   async close(): Promise<void> {
-    await this.#env.flushed
-    await this.#env.close()
+    await this.#flush()
+    if (!this.#writes.hasFailed) await this.#env.close()
+  }
+
+  /** Answers once the lease is on disk. */
+  async #prolong(key: Uint8Array, leaseEndMs: number): Promise<'prolonged' | 'absent' | 'full'> {
+    const heldMs = this.#leaseOf(key)
+    if (heldMs === undefined) return 'absent'
+    if (leaseEndMs > heldMs) {
+      const lease = encodeLease(leaseEndMs)
+      try {
+        await this.#writes.commit(() => {
+          this.#index.put(key, lease)
+          this.#leases.put(concatBytes(lease, key), ZERO)
+          this.#leases.remove(concatBytes(encodeLease(heldMs), key))
+        })
+      } catch (error) {
+        if (isDiskFull(error)) return 'full'
+        throw new ShardStoreError('a lease could not be written', error)
+      }
+    }
+    return (await this.#flush()) ? 'prolonged' : 'full'
   }
 
   #count(): number {
@@ -241,25 +257,23 @@ class LmdbStore implements ShardStore {
     const name = nameOf(key)
     const removal = { key }
     this.#gone.set(name, removal)
-    const removed: Promise<unknown>[] = [this.#index.remove(key), this.#bytes.remove(key)]
-    if (leaseEndMs !== undefined) removed.push(this.#leases.remove(concatBytes(encodeLease(leaseEndMs), key)))
-    this.#ignoreFailure(
-      Promise.all(removed).finally(() => {
+    const removed = this.#writes.commit(() => {
+      this.#index.remove(key)
+      this.#bytes.remove(key)
+      if (leaseEndMs !== undefined) this.#leases.remove(concatBytes(encodeLease(leaseEndMs), key))
+    })
+    // A removal that fails leaves the content; it will be found again, expired or damaged.
+    removed
+      .catch(() => undefined)
+      .finally(() => {
         if (this.#gone.get(name) === removal) this.#gone.delete(name)
-      }),
-    )
-  }
-
-  /** A removal that fails leaves the content; it will be found again, expired or corrupt. */
-  #ignoreFailure(written: Promise<unknown>): void {
-    written.catch(() => undefined)
+      })
   }
 
   /** Whether everything committed so far is on disk; false when the disk is full. */
   async #flush(): Promise<boolean> {
     try {
-      await this.#env.flushed
-      return true
+      return await this.#writes.flush()
     } catch (error) {
       if (isDiskFull(error)) return false
       throw new ShardStoreError('the disk did not take a write', error)
@@ -269,6 +283,7 @@ class LmdbStore implements ShardStore {
 
 /** The order of use is held in memory, about 300 bytes for each content; after a start it is that of the keys. */
 class LmdbCache implements ShardCache {
+  readonly #writes: Writes
   readonly #records: Records
   readonly #sizeMaxBytes: number
   readonly #onCorrupt: (ref: ContentRef) => void
@@ -277,11 +292,16 @@ class LmdbCache implements ShardCache {
   /** Contents on their way to the disk. */
   readonly #writing = new Map<string, Uint8Array>()
 
-  constructor(records: Records, sizeMaxBytes: number, onCorrupt: (ref: ContentRef) => void) {
-    this.#records = records
+  constructor(
+    { env, writes }: { env: Environment; writes: Writes },
+    sizeMaxBytes: number,
+    onCorrupt: (ref: ContentRef) => void,
+  ) {
+    this.#writes = writes
+    this.#records = subDatabase(env, 'cache')
     this.#sizeMaxBytes = sizeMaxBytes
     this.#onCorrupt = onCorrupt
-    for (const key of records.getKeys({ start: new Uint8Array(1) })) {
+    for (const key of this.#records.getKeys({ start: new Uint8Array(1) })) {
       const kept = new Uint8Array(key)
       this.#used.set(nameOf(kept), kept)
     }
@@ -300,8 +320,8 @@ class LmdbCache implements ShardCache {
     this.#used.set(name, key)
     this.#evict()
     this.#writing.set(name, bytes)
-    this.#records
-      .put(key, bytes)
+    this.#writes
+      .commit(() => this.#records.put(key, bytes))
       .catch(() => this.#used.delete(name))
       .finally(() => this.#writing.delete(name))
   }
@@ -316,7 +336,7 @@ class LmdbCache implements ShardCache {
       this.#used.set(name, key)
       return plainBytes(bytes)
     }
-    this.#records.remove(key).catch(() => undefined)
+    this.#forget(key)
     if (bytes !== undefined) this.#onCorrupt(ref)
     return undefined
   }
@@ -326,11 +346,15 @@ class LmdbCache implements ShardCache {
     return { bytes: count * SHARD_SIZE, count, sizeMaxBytes: this.#sizeMaxBytes }
   }
 
+  #forget(key: Uint8Array): void {
+    this.#writes.commit(() => this.#records.remove(key)).catch(() => undefined)
+  }
+
   #evict(): void {
     for (const [name, key] of this.#used) {
       if (this.#used.size <= countFitting(this.#sizeMaxBytes)) return
       this.#used.delete(name)
-      this.#records.remove(key).catch(() => undefined)
+      this.#forget(key)
     }
   }
 }
@@ -353,16 +377,4 @@ function nameOf(key: Uint8Array): string {
 /** The same memory without Buffer's own ways of slicing and printing. */
 function plainBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
-
-const ENOSPC = 28
-const EFBIG = 27
-const EDQUOT = 122
-const MDB_MAP_FULL = -30_792
-
-function isDiskFull(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  const code: unknown = 'code' in error ? error.code : undefined
-  const isKnown = [ENOSPC, EFBIG, EDQUOT, MDB_MAP_FULL, 'ENOSPC', 'EFBIG', 'EDQUOT'].some((full) => full === code)
-  return isKnown || /no space left|file too large|disk quota exceeded|mapsize limit/i.test(error.message)
 }

@@ -17,7 +17,11 @@ describe('words that make no command', () => {
     ['a testnet without a folder', ['testnet', 'up', '--nodes', '8'], /^error: required option '--dir <dir>'/],
     ['init without an invite', ['init', '--client'], /^error: which network\?/],
     ['a node that listens nowhere', ['init', '--join', 'x'], /^error: a node listens/],
-    ['a client that listens', ['init', '--join', 'x', '--client', '--listen', 'a:1'], /^error: a client listens nowhere/],
+    [
+      'a client that listens',
+      ['init', '--join', 'x', '--client', '--listen', 'a:1'],
+      /^error: a client listens nowhere/,
+    ],
     ['an address without a port', ['init', '--join', 'x', '--listen', 'example.org'], /^error: example.org is not/],
     ['an address with port 70000', ['init', '--join', 'x', '--listen', 'a:70000'], /^error: a:70000 is not/],
     ['too few seeds', ['network', 'create', 'd', '--profile', 'testnet', '--seeds', 'a:1,b:2'], /starts from 7 seeds/],
@@ -48,7 +52,19 @@ describe('help', () => {
     const { exit, out, err } = await makeStage().hush(words)
     expect(exit).toBe(0)
     expect(err).toBe('')
-    for (const name of ['put', 'get', 'check', 'init', 'up', 'down', 'status', 'invite', 'network', 'testnet', 'demo']) {
+    for (const name of [
+      'put',
+      'get',
+      'check',
+      'init',
+      'up',
+      'down',
+      'status',
+      'invite',
+      'network',
+      'testnet',
+      'demo',
+    ]) {
       expect(out).toMatch(new RegExp(`^  ${name} `, 'm'))
     }
   })
@@ -110,7 +126,9 @@ describe('the home folder', () => {
       expect(await stage.hush(words)).toMatchObject({
         exit: 4,
         out: '',
-        err: expect.stringMatching(/error: no daemon is running for this home \(.*\)\nhint: start one with: hush up --detach\n$/),
+        err: expect.stringMatching(
+          /error: no daemon is running for this home \(.*\)\nhint: start one with: hush up --detach\n$/,
+        ),
       })
     }
   })
@@ -121,7 +139,9 @@ describe('the home folder', () => {
     mkdirSync(other, { mode: 0o700 })
     const asked = await stage.hush(['status', '--home', other])
     expect(asked.exit).toBe(4)
-    expect(asked.err).toContain(`hint: this home was not made yet; make it with: hush init --join INVITE --home ${other}`)
+    expect(asked.err).toContain(
+      `hint: this home was not made yet; make it with: hush init --join INVITE --home ${other}`,
+    )
     const started = await stage.hush(['up', '--home', other])
     expect(started.exit).toBe(2)
     expect(started.err).toContain('there is no home yet')

@@ -105,7 +105,15 @@ async function put(double, url, request, response) {
   const type = url.searchParams.get('type') ?? undefined
   double.objects.set(address, { bytes, name, type })
   const pending = double.pending ?? 0
-  const event = { event: 'stored', address, lengthBytes: bytes.length, shards: 22, stored: 22 - pending, pending, stripes: 1 }
+  const event = {
+    event: 'stored',
+    address,
+    lengthBytes: bytes.length,
+    shards: 22,
+    stored: 22 - pending,
+    pending,
+    stripes: 1,
+  }
   response.end(`${JSON.stringify(event)}\n`)
 }
 
@@ -113,7 +121,7 @@ async function put(double, url, request, response) {
 function get(double, object, url, response) {
   const from = Number(url.searchParams.get('from') ?? 0)
   if (from > object.bytes.length) {
-    return refuse(response, 416, { code: 'ERR_RANGE', kind: 'input', message: 'starts past the end' })
+    return refuse(response, 416, { code: 'ERR_BAD_RANGE', kind: 'input', message: 'starts past the end' })
   }
   response.writeHead(200, {
     trailer: 'x-hush-result',
@@ -197,6 +205,25 @@ function status(double, home) {
   }
 }
 
+/**
+ * HUSH_DOUBLE=shared: the doubles of one folder keep objects in files there, so that one gets what
+ * another was given; =corrupt: with one bit of them wrong.
+ */
+function sharedObjects(home) {
+  const mode = process.env.HUSH_DOUBLE
+  if (mode !== 'shared' && mode !== 'corrupt') return new Map()
+  const path = (address) => join(dirname(home), `object-${hash(address)}`)
+  return {
+    set: (address, { bytes }) => writeFileSync(path(address), bytes),
+    get: (address) => {
+      if (!existsSync(path(address))) return undefined
+      const bytes = readFileSync(path(address))
+      if (mode === 'corrupt') bytes[bytes.length >> 1] ^= 1
+      return { bytes }
+    },
+  }
+}
+
 async function runAsScript() {
   const home = process.argv[process.argv.indexOf('--home') + 1]
   if (existsSync(join(home, 'fail'))) {
@@ -209,7 +236,7 @@ async function runAsScript() {
   const end = () => {
     if (!existsSync(join(home, 'deaf'))) process.exit(0)
   }
-  await serveDouble(home, { onStop: () => setTimeout(end, 50) })
+  await serveDouble(home, { objects: sharedObjects(home), onStop: () => setTimeout(end, 50) })
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await runAsScript()

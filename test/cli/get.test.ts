@@ -1,4 +1,13 @@
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,7 +25,9 @@ const TOO_FEW = {
   message: 'stripe 3: found 7 of the 8 shards needed',
 }
 
-async function stageWithObject(name?: string): Promise<Stage & { double: Double; part(target: string): Promise<string> }> {
+async function stageWithObject(
+  name?: string,
+): Promise<Stage & { double: Double; part(target: string): Promise<string> }> {
   const stage = makeStage()
   const double = await stage.startDouble()
   double.objects.set(ADDRESS, { bytes: BYTES, name })

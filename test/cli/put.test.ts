@@ -108,7 +108,7 @@ describe('hush put', () => {
     )
     const stdout = new PassThrough()
     const exit = await run(['put', '-'], { ...stage.world, stdin: broken, stdout })
-    expect(exit).not.toBe(0)
+    expect(exit).toBe(2)
     expect(stdout.read()).toBe(null)
     await expect.poll(() => double.aborted).toBe(1)
     expect(double.objects.size).toBe(0)

@@ -1,7 +1,13 @@
 import { PassThrough } from 'node:stream'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { FileUnreadableError, InterruptedError, LocalFileError, OutputClosedError, TooSlowError } from '../../cli/errors.ts'
+import {
+  FileUnreadableError,
+  InterruptedError,
+  LocalFileError,
+  OutputClosedError,
+  TooSlowError,
+} from '../../cli/errors.ts'
 import { safeFileName } from '../../cli/part-file.ts'
 import { errorText, exitCodeOf, kindOfExitCode } from '../../cli/render/errors.ts'
 import { progressLine, RateMeter, startProgress } from '../../cli/render/progress.ts'
@@ -48,7 +54,9 @@ describe('errors', () => {
 
   it('of ours say so, and show where only when asked', () => {
     const error = new TypeError('x is undefined')
-    expect(errorText(error, { json: false, trace: false })).toMatch(/^error: internal: x is undefined\nhint: .*HUSH_TRACE=1/)
+    expect(errorText(error, { json: false, trace: false })).toMatch(
+      /^error: internal: x is undefined\nhint: .*HUSH_TRACE=1/,
+    )
     expect(errorText(error, { json: false, trace: true })).toContain('rendering.test.ts')
   })
 })
@@ -66,7 +74,14 @@ describe('figures', () => {
       '1.0 GiB',
       '5.0 TiB',
     ])
-    expect([0, 7.4, 61, 3600, 3661, 180_000].map(spanText)).toEqual(['0:00', '0:07', '1:01', '1:00:00', '1:01:01', '2 d 2 h'])
+    expect([0, 7.4, 61, 3600, 3661, 180_000].map(spanText)).toEqual([
+      '0:00',
+      '0:07',
+      '1:01',
+      '1:00:00',
+      '1:01:01',
+      '2 d 2 h',
+    ])
     expect([countText(1, 'shard'), countText(2, 'shard'), countText(0, 'process', 'processes')]).toEqual([
       '1 shard',
       '2 shards',
@@ -75,10 +90,13 @@ describe('figures', () => {
   })
 
   it('stand in columns', () => {
-    const text = tableText([{ head: 'name' }, { head: 'n', align: 'right' }], [
-      ['a', 1],
-      ['long\u0007er', 1000],
-    ])
+    const text = tableText(
+      [{ head: 'name' }, { head: 'n', align: 'right' }],
+      [
+        ['a', 1],
+        ['long\u0007er', 1000],
+      ],
+    )
     expect(text).toBe('name        n\na           1\nlong?er  1000')
   })
 })

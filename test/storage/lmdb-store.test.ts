@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { open as openEnvironment } from 'lmdb'
 import { fileURLToPath } from 'node:url'
+import { open as openEnvironment } from 'lmdb'
 import { afterAll, describe, expect, it } from 'vitest'
 import { fromHex, SHARD_SIZE } from '../../core/index.ts'
 import { type ContentRef, encodeContentRef, locationOf, openLmdbStore, ShardStoreError } from '../../storage/index.ts'
@@ -24,7 +24,13 @@ function keyOf(ref: ContentRef): Buffer {
 
 /** The environment as another program would open it. */
 function openFromOutside(path: string) {
-  const env = openEnvironment<Buffer, Buffer>({ path, noSubdir: false, encoding: 'binary', keyEncoding: 'binary', maxDbs: 8 })
+  const env = openEnvironment<Buffer, Buffer>({
+    path,
+    noSubdir: false,
+    encoding: 'binary',
+    keyEncoding: 'binary',
+    maxDbs: 8,
+  })
   const sub = (name: string) => env.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' })
   return { env, index: sub('index'), bytes: sub('bytes'), cache: sub('cache'), leases: sub('leases') }
 }

@@ -4,6 +4,7 @@ import {
   citationsOf,
   codeFaults,
   missingFiles,
+  missingPages,
   ownerFaults,
   reminderFaults,
   sectionsOf,
@@ -101,5 +102,13 @@ describe('files that pages name', () => {
     )
     expect(faults('\n[b](b2.md)')).toEqual(['docs/a.md:2 names docs/b2.md, which is not there'])
     expect(faults('see `core/d.ts`')).toEqual(['docs/a.md:1 names core/d.ts, which is not there'])
+  })
+
+  it('are there when a comment names them', () => {
+    const named = (text: string) => missingPages(source('core/a.ts', text), (path) => path === 'docs/b.md')
+    expect(named("// see docs/b.md\nconst c = 'docs/c.md'")).toEqual([])
+    expect(named('/**\n * docs/decisions/c.md\n */')).toEqual([
+      'core/a.ts:2 names docs/decisions/c.md, which is not there',
+    ])
   })
 })

@@ -145,3 +145,10 @@ export function missingFiles(page: Page, isThere: (path: string) => boolean): st
         `${page.path}:${lineOf({ text: page.text } as Source, index)} names ${path}, which is not there`,
     )
 }
+
+/** The same for pages that a comment sends its reader to. */
+export function missingPages(file: Source, isThere: (path: string) => boolean): string[] {
+  return [...file.comments.matchAll(/\bdocs\/[\w/-]+\.md\b/g)]
+    .filter((match) => !isThere(match[0]))
+    .map((match) => at(file, match.index, `names ${match[0]}, which is not there`))
+}

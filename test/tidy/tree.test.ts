@@ -10,6 +10,7 @@ import {
   citationsOf,
   codeFaults,
   missingFiles,
+  missingPages,
   ownerFaults,
   reminderFaults,
   sectionsOf,
@@ -80,8 +81,10 @@ describe('the tree', () => {
     expect(ownerFaults(program)).toEqual([])
   })
 
-  it('has every file that its pages name', () => {
-    expect(pages.flatMap((page) => missingFiles(page, (path) => existsSync(join(ROOT, path))))).toEqual([])
+  it('has every file that its pages and comments name', () => {
+    const isThere = (path: string) => existsSync(join(ROOT, path))
+    expect(pages.flatMap((page) => missingFiles(page, isThere))).toEqual([])
+    expect(everything.flatMap((file) => missingPages(file, isThere))).toEqual([])
   })
 
   it('tells which allowed exceptions nobody needs', () => {

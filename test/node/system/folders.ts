@@ -20,10 +20,11 @@ export async function cleanUp(): Promise<void> {
   for (const folder of made.splice(0)) rmSync(folder, { recursive: true, force: true })
 }
 
-/** A process of its own that runs home-process.mjs; resolves with its first line. */
+/** A process of its own that runs home-process.ts; resolves with its first line. */
 export async function startProcess(task: string, home: string): Promise<{ child: ChildProcess; line: string }> {
-  const script = fileURLToPath(new URL('./home-process.mjs', import.meta.url))
-  const child = spawn(process.execPath, [script, task, home], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const loader = fileURLToPath(new URL('../../storage/support/run-typescript.mjs', import.meta.url))
+  const script = fileURLToPath(new URL('./home-process.ts', import.meta.url))
+  const child = spawn(process.execPath, [loader, script, task, home], { stdio: ['ignore', 'pipe', 'inherit'] })
   children.push(child)
   const line = await new Promise<string>((resolve, reject) => {
     let text = ''

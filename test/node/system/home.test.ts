@@ -11,18 +11,18 @@ import {
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { fromUtf8 } from '../../../core/index.ts'
 import { systemJitter } from '../../../node/system/chance.ts'
-import { systemClock } from '../../../node/system/clock.ts'
 import { homePathOf, openHome } from '../../../node/system/files.ts'
 import { homeHolder, lockHome } from '../../../node/system/home-lock.ts'
 import { openStateStore } from '../../../node/system/state-store.ts'
 import { cleanUp, kill, makeFolder, startProcess } from './folders.ts'
 
+vi.setConfig({ testTimeout: 60_000 })
 afterEach(cleanUp)
 
-const ports = { clock: systemClock(), jitter: systemJitter() }
+const ports = { jitter: systemJitter() }
 const modeOf = (path: string) => lstatSync(path).mode & 0o777
 
 describe('the home folder', () => {
@@ -110,7 +110,7 @@ describe('the lock of a home', () => {
     expect(homeHolder(home)).toBe(process.pid)
     expect(readdirSync(home.pathOf('lock'))).toHaveLength(1)
     lock.release()
-  }, 30_000)
+  })
 
   it('is not kept by a process that was given the number of a dead one', async () => {
     const home = openHome(makeFolder())
@@ -134,7 +134,7 @@ describe('the lock of a home', () => {
     const answers = await Promise.all(Array.from({ length: 3 }, () => startProcess('lock', home.path)))
     expect(answers.filter(({ line }) => line === 'locked').length).toBeLessThanOrEqual(1)
     expect(answers.every(({ line }) => line === 'locked' || line === 'ERR_HOME_IN_USE')).toBe(true)
-  }, 60_000)
+  })
 })
 
 describe('the state store', () => {
@@ -148,7 +148,7 @@ describe('the state store', () => {
           const folder = join(makeFolder(), 'state')
           const store = openStateStore(folder)
           await Promise.all(puts.map(([key, value]) => store.put(key, value)))
-          const newest = new Map(puts)
+          const newest = new Map<string, Uint8Array>(puts)
           const again = openStateStore(folder)
           for (const key of ['guards', 'view', 'times']) {
             expect(store.get(key)).toEqual(newest.get(key))
@@ -183,7 +183,7 @@ describe('the state store', () => {
       expect(value.every((byte) => byte === (at & 0xff))).toBe(true)
       expect(readFileSync(join(home.path, 'state', 'value')).length).toBe(value.length)
     }
-  }, 60_000)
+  })
 
   it('does not share its values with who put or got them', async () => {
     const store = openStateStore(join(makeFolder(), 'state'))

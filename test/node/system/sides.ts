@@ -1,15 +1,14 @@
 /** Transports for tests over loopback, with everything they log and the cells they get. */
 
 import { CELL_SIZE, type Clock, type LogFields, type NetworkId, named32 } from '../../../core/index.ts'
-import { tagged } from '../../../crypto/hash.ts'
-import { signingKeyFromSeed } from '../../../crypto/sign.ts'
+import { signingKeyFromSeed, tagged } from '../../../crypto/index.ts'
 import { systemClock } from '../../../node/system/clock.ts'
 import type { TransportLimits } from '../../../node/system/link-settings.ts'
 import { type CountedTransport, makeTransport } from '../../../node/system/transport.ts'
 import type { Link } from '../../../routing/index.ts'
 
 export const NETWORK = networkOf(9)
-export const TIMEOUT_MS = 5_000
+export const TIMEOUT_MS = 20_000
 
 export function networkOf(value: number): NetworkId {
   return named32<'NetworkId'>(new Uint8Array(32).fill(value), 'network id')

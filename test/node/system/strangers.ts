@@ -2,7 +2,7 @@
 import { connect as connectTcp } from 'node:net'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import { type ClientOptions, WebSocket } from 'ws'
-import { selfSignedCertificate } from '../../../crypto/certificate.ts'
+import { selfSignedCertificate } from '../../../crypto/index.ts'
 import { alpnOf } from '../../../node/system/link-settings.ts'
 import { NETWORK, seedOf } from './sides.ts'
 

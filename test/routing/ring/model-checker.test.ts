@@ -30,6 +30,13 @@ describe('the ring steps keep the invariant in every reachable state', () => {
       states: 102_046,
     },
     {
+      name: 'five identifiers, the same with answers that come late',
+      ...FIVE,
+      adoption: 'unheeded' as const,
+      answersLate: true,
+      states: 427_291,
+    },
+    {
       name: 'six identifiers and lists of three, whatever notices and predecessors say',
       ids: 6,
       successorsMax: 3,

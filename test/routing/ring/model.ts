@@ -5,7 +5,8 @@
  * pair of them and the search itself is arithmetic on small codes. SPEC ring §2, §5
  *
  * Notices may be delayed or lost: any member may notify its head at any time. Failures keep to the
- * assumption of the protocol: every member keeps a live successor, r + 1 principals stay.
+ * assumption of the protocol: every member keeps a live successor, r + 1 principals stay. A query and
+ * its update are one step, unless answers may be late.
  */
 import type { NodeId } from '../../../core/index.ts'
 import { answerOf, perfectRing, type RingAnswer, type RingState } from '../../../routing/ring/state.ts'
@@ -38,6 +39,8 @@ export interface Search {
    * holds whatever notices are delayed, lost or forged, and whatever was named however long ago.
    */
   readonly adoption: 'predecessor' | 'gossip' | 'unheeded'
+  /** An answer is taken up at any later time; what it says counts in the assumption meanwhile. */
+  readonly answersLate?: boolean
   /** Leave ordered and duplicate-free lists unchecked, to see what their absence leads to. */
   readonly listsUnchecked?: boolean
 }
@@ -61,8 +64,9 @@ interface Local {
 }
 
 const IDS_MAX = 6
-/** Six codes fit a safe integer. */
+/** Six codes fit a safe integer; with late answers ten smaller ones, of five nodes. */
 const CODES = 256
+const CODES_LATE = 32
 
 export const MODEL_IDS: readonly NodeId[] = Array.from({ length: IDS_MAX }, (_, index) => {
   const id = new Uint8Array(32)
@@ -236,18 +240,34 @@ export function search(what: Search): Verdict {
   const tables = new Tables(what)
   const found = new StateList()
   const members = MODEL_IDS.slice(0, successorsMax + 1)
-  const codes = new Int32Array(ids)
+  const all = new Int32Array(2 * ids)
+  // What each node is, and what it will be once the answer it waits for has come; 0: it waits for none.
+  const codes = all.subarray(0, ids)
+  const late = all.subarray(ids)
+  const pack = { digits: what.answersLate ? all : codes, radix: what.answersLate ? CODES_LATE : CODES }
   for (const [index, id] of members.entries()) codes[index] = tables.code(perfectRing(id, members, successorsMax))
-  found.add(keyOf(codes))
+  found.add(keyOf(pack))
 
   let transitions = 0
   const move = (node: number, code: number) => {
     const held = codes[node] as number
     transitions++
     if (code === held) return
+    const updated = what.answersLate ? late : codes
+    const before = updated[node] as number
+    updated[node] = code
+    found.add(keyOf(pack))
+    updated[node] = before
+  }
+  const fail = (node: number) => become(node, 0)
+  const takeUp = (node: number) => become(node, late[node] as number)
+  const become = (node: number, code: number) => {
+    const before = [codes[node] as number, late[node] as number] as const
+    transitions++
     codes[node] = code
-    found.add(keyOf(codes))
-    codes[node] = held
+    late[node] = 0
+    found.add(keyOf(pack))
+    ;[codes[node], late[node]] = before
   }
   const adopt = (n: number, code: number, candidate: number) => {
     const adopted = tables.adopted(n, code, candidate, codes[candidate] as number)
@@ -292,20 +312,20 @@ export function search(what: Search): Verdict {
       depth++
       levelEnd = found.count
     }
-    decode(found.keys[at] as number, codes)
+    decode(found.keys[at] as number, pack)
     const broken = judge(tables, codes, what)
     if (broken !== undefined) return { states: found.count, transitions, broken: { what: broken, afterSteps: depth } }
     for (let n = 0; n < ids; n++) {
       const code = codes[n] as number
-      if (code === 0) {
-        join(n)
-        continue
+      if (late[n] !== 0) takeUp(n)
+      else if (code === 0) join(n)
+      else {
+        stabilise(n, code)
+        if (what.adoption !== 'predecessor')
+          for (let c = 0; c < ids; c++) if (c !== n && codes[c] !== 0) adopt(n, code, c)
       }
-      stabilise(n, code)
-      if (what.adoption !== 'predecessor')
-        for (let c = 0; c < ids; c++) if (c !== n && codes[c] !== 0) adopt(n, code, c)
-      if (mayFail(tables, codes, what, n)) {
-        move(n, 0)
+      if (code !== 0 && mayFail(tables, { codes, late, successorsMax }, n)) {
+        fail(n)
         leave(n, code)
       }
     }
@@ -313,17 +333,26 @@ export function search(what: Search): Verdict {
   return { states: found.count, transitions, broken: undefined }
 }
 
-function keyOf(codes: Int32Array): number {
+interface Packing {
+  readonly digits: Int32Array
+  readonly radix: number
+}
+
+function keyOf({ digits, radix }: Packing): number {
   let key = 0
-  for (let n = 0; n < codes.length; n++) key = key * CODES + (codes[n] as number)
+  for (let place = 0; place < digits.length; place++) {
+    const digit = digits[place] as number
+    if (digit >= radix) throw new Error('more local states than codes')
+    key = key * radix + digit
+  }
   return key
 }
 
-function decode(key: number, into: Int32Array): void {
+function decode(key: number, { digits, radix }: Packing): void {
   let left = key
-  for (let n = into.length - 1; n >= 0; n--) {
-    into[n] = left % CODES
-    left = Math.floor(left / CODES)
+  for (let place = digits.length - 1; place >= 0; place--) {
+    digits[place] = left % radix
+    left = Math.floor(left / radix)
   }
 }
 
@@ -340,16 +369,22 @@ function bits(mask: number): number {
 }
 
 /** Whether the invariant's assumption lets this node fail now. */
-function mayFail(tables: Tables, codes: Int32Array, what: Search, node: number): boolean {
-  const members = maskOf(codes) & ~(1 << node)
+function mayFail(
+  tables: Tables,
+  world: { codes: Int32Array; late: Int32Array; successorsMax: number },
+  node: number,
+): boolean {
+  const members = maskOf(world.codes) & ~(1 << node)
   let skipped = 0
-  for (let n = 0; n < codes.length; n++) {
-    if (n === node || codes[n] === 0) continue
-    const local = tables.local(n, codes[n] as number)
-    if ((local.listMask & members) === 0) return false
-    skipped |= local.skipped
+  for (const codes of [world.codes, world.late]) {
+    for (let n = 0; n < codes.length; n++) {
+      if (n === node || codes[n] === 0) continue
+      const local = tables.local(n, codes[n] as number)
+      if ((local.listMask & members) === 0) return false
+      skipped |= local.skipped
+    }
   }
-  return bits(members & ~skipped) > what.successorsMax
+  return bits(members & ~skipped) > world.successorsMax
 }
 
 /** The first part of the invariant that does not hold, in words. */

@@ -1,0 +1,67 @@
+/**
+ * Writing to LMDB so that a full disk is an answer and nothing is waited for in vain. SPEC shard-store §3, §4
+ *
+ * lmdb-js keeps a promise for each flush; when a commit fails, that promise never settles, so whoever waits
+ * for a flush is also told of failures.
+ */
+import type { RootDatabase } from 'lmdb'
+
+export type Environment = RootDatabase<Uint8Array, Uint8Array>
+
+export class Writes {
+  readonly #env: Environment
+  readonly #waiting = new Set<() => void>()
+  #hasFailed = false
+
+  constructor(env: Environment) {
+    this.#env = env
+  }
+
+  /** Queues the writes that `write` asks for as one; resolves once they are committed, rejects with the cause. */
+  async commit(write: () => unknown): Promise<void> {
+    try {
+      await this.#env.batch(write)
+      this.#hasFailed = false
+    } catch (error) {
+      this.#hasFailed = true
+      for (const fail of this.#waiting) fail()
+      // lmdb-js hands the cause over as a promise that rejects.
+      await (error instanceof Error && 'commitError' in error ? error.commitError : undefined)
+      throw error
+    }
+  }
+
+  /** Resolves with true once everything committed is on disk; with false when the last commit failed or the next does. */
+  flush(): Promise<boolean> {
+    if (this.#hasFailed) return Promise.resolve(false)
+    return new Promise((resolve, reject) => {
+      const fail = () => resolve(false)
+      this.#waiting.add(fail)
+      this.#env.flushed
+        .then(
+          () => resolve(true),
+          (error: unknown) => reject(error),
+        )
+        .finally(() => this.#waiting.delete(fail))
+    })
+  }
+
+  /** Whether the last commit failed: then closing would wait for ever. */
+  get hasFailed(): boolean {
+    return this.#hasFailed
+  }
+}
+
+/** What LMDB makes of a write that the disk took in part only, as a full one does. */
+const EIO = 5
+const EFBIG = 27
+const ENOSPC = 28
+const EDQUOT = 122
+const MDB_MAP_FULL = -30_792
+
+export function isDiskFull(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const code: unknown = 'code' in error ? error.code : undefined
+  const isKnown = [EIO, ENOSPC, EFBIG, EDQUOT, MDB_MAP_FULL].some((full) => full === code)
+  return isKnown || /no space left|file too large|disk quota exceeded|mapsize limit/i.test(error.message)
+}

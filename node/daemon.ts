@@ -38,6 +38,7 @@ import {
   systemClock,
   systemJitter,
   systemRandom,
+  tuneCollector,
 } from './system/index.ts'
 
 /** Shards of own puts that wait for a keeper: what is beyond is refused and the put fails. */
@@ -60,6 +61,7 @@ export async function runDaemon(options: {
   readonly foreground: boolean
   readonly onReady?: () => void
 }): Promise<number> {
+  tuneCollector()
   const home = openHome(options.home)
   const files = readFiles(home)
   const clock = systemClock()

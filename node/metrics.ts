@@ -25,6 +25,8 @@ export function addNodeMetrics(
   counter('corrupt_shards_total', 'stored shards found damaged and dropped', () => store.usage().corrupt)
   counter('cells_in_total', 'cells received', () => transport.counts.cellsIn)
   counter('cells_out_total', 'cells sent', () => transport.counts.cellsOut)
+  counter('messages_in_total', 'WebSocket messages received', () => transport.counts.messagesIn)
+  counter('messages_out_total', 'WebSocket messages sent', () => transport.counts.messagesOut)
   counter('link_violations_total', 'links closed because the peer broke the rules', () => transport.counts.violations)
   counter('relayed_cells_total', 'cells passed along circuits', () => node.member?.relay.counts.cells ?? 0)
   counter('circuits_answered_total', 'circuits answered as a relay', () => node.member?.relay.counts.circuits ?? 0)

@@ -1,9 +1,20 @@
 /** What the daemon knows of its own process: number, memory, signals, version, the key log of tests. */
 import { appendFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { setFlagsFromString } from 'node:v8'
 
 export const processId = (): number => process.pid
 export const processRssBytes = (): number => process.memoryUsage.rss()
+
+/**
+ * A daemon is small and moves many buffers: V8 would collect its whole heap each second because of them, at
+ * a third of all processor time. A small nursery frees them early, and the old heap may grow for longer.
+ * docs/decisions/0011-garbage-collection.md
+ */
+export function tuneCollector(): void {
+  setFlagsFromString('--semi-space-growth-factor=1')
+  setFlagsFromString('--heap-growing-percent=1000')
+}
 
 /** Calls at SIGTERM and SIGINT until the returned function is called. */
 export function onStopSignal(run: () => void): () => void {

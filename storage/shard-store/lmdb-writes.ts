@@ -8,9 +8,21 @@ import type { RootDatabase } from 'lmdb'
 
 export type Environment = RootDatabase<Uint8Array, Uint8Array>
 
+interface Queued {
+  readonly write: () => unknown
+  readonly done: () => void
+  readonly fail: (error: unknown) => void
+}
+
+/**
+ * Writes are committed in groups: what comes while one group is on its way to the disk makes up the next.
+ * A commit costs a millisecond and rewrites the path to the root, whether it holds one shard or twenty.
+ */
 export class Writes {
   readonly #env: Environment
   readonly #waiting = new Set<() => void>()
+  #queue: Queued[] = []
+  #isRunning = false
   #hasFailed = false
 
   constructor(env: Environment) {
@@ -18,9 +30,34 @@ export class Writes {
   }
 
   /** Queues the writes that `write` asks for as one; resolves once they are committed, rejects with the cause. */
-  async commit(write: () => unknown): Promise<void> {
+  commit(write: () => unknown): Promise<void> {
+    return new Promise((done, fail) => {
+      this.#queue.push({ write, done, fail })
+      if (!this.#isRunning) void this.#run()
+    })
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true
+    while (this.#queue.length > 0) {
+      const group = this.#queue
+      this.#queue = []
+      try {
+        await this.#commitGroup(group)
+        for (const { done } of group) done()
+        await this.flush()
+      } catch (error) {
+        for (const { fail } of group) fail(error)
+      }
+    }
+    this.#isRunning = false
+  }
+
+  async #commitGroup(group: readonly Queued[]): Promise<void> {
     try {
-      await this.#env.batch(write)
+      await this.#env.batch(() => {
+        for (const { write } of group) write()
+      })
       this.#hasFailed = false
     } catch (error) {
       this.#hasFailed = true

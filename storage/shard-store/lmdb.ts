@@ -119,7 +119,7 @@ class LmdbStore implements ShardStore {
   async put(shard: { ref: ContentRef; bytes: Uint8Array; leaseEndMs: number }): Promise<'stored' | 'full'> {
     const { ref, bytes, leaseEndMs } = shard
     assert(bytes.length === SHARD_SIZE, 'a stored content has its one size')
-    if (this.get(ref) !== undefined) {
+    if (this.has(ref) && this.get(ref) !== undefined) {
       const outcome = await this.#prolong(storeKey(ref), leaseEndMs)
       if (outcome !== 'absent') return outcome === 'full' ? 'full' : 'stored'
     }
@@ -140,7 +140,8 @@ class LmdbStore implements ShardStore {
     } finally {
       this.#writing -= 1
     }
-    return (await this.#flush()) ? 'stored' : 'full'
+    if (!(await this.#flush())) return 'full'
+    return 'stored'
   }
 
   get(ref: ContentRef): Uint8Array | undefined {

@@ -7,7 +7,7 @@ import { InputError } from './errors.ts'
 declare const brand: unique symbol
 export type Named<Name extends string> = Uint8Array & { readonly [brand]: Name }
 
-/** A node's place on the ring and its name; 32 bytes. SPEC identity §2 */
+/** A node's place on the ring and its name; 32 bytes. SPEC crypto §6 */
 export type NodeId = Named<'NodeId'>
 /** A place on the ring that content hashes to; 32 bytes. SPEC dispersal §6 */
 export type Location = Named<'Location'>

@@ -1,6 +1,6 @@
 /**
  * Every size that more than one room relies on, and at load time the checks that they fit together.
- * SPEC wire §2, dispersal §2. Sizes in bytes unless named otherwise.
+ * SPEC circuits §1, dispersal §2. Sizes in bytes unless named otherwise.
  */
 import { assert } from './errors.ts'
 

@@ -7,7 +7,7 @@ export interface Profile {
   /** Successors each node lists; a network starts from one seed more. SPEC ring §3 */
   readonly successors: number
   readonly stabiliseEveryMs: number
-  /** Leading zero bits an identity's proof of work needs; 0: no work. SPEC identity §2 */
+  /** Leading zero bits an identity's proof of work needs; 0: no work. SPEC crypto §6 */
   readonly puzzleBits: number
   readonly gossipEveryMs: number
   /** A descriptor is signed anew so often, and dropped when it is three times as old. */
@@ -55,7 +55,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     stabiliseEveryMs: SECOND,
     puzzleBits: 0,
     gossipEveryMs: 2 * SECOND,
-    descriptorEveryMs: 10 * SECOND,
+    descriptorEveryMs: 20 * SECOND,
     leaveForwardMs: 3 * SECOND,
     guardAgeMs: 48 * HOUR,
     guardKeepMs: { min: 90 * DAY, max: 150 * DAY },

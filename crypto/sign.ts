@@ -41,12 +41,22 @@ export function verifySignature(publicKey: Uint8Array, message: Uint8Array, sign
  */
 export function isSafePublicKey(raw: Uint8Array): boolean {
   if (raw.length !== 32) return false
+  const text = toBase64Url(raw)
+  if (SAFE_KEYS.has(text)) return true
   try {
-    return !ed25519.Point.fromBytes(raw, false).isSmallOrder()
+    if (ed25519.Point.fromBytes(raw, false).isSmallOrder()) return false
   } catch {
     return false
   }
+  const [oldest] = SAFE_KEYS
+  if (SAFE_KEYS.size >= SAFE_KEYS_MAX && oldest !== undefined) SAFE_KEYS.delete(oldest)
+  SAFE_KEYS.add(text)
+  return true
 }
+
+/** Descriptors of one key come again and again; only what was found safe is remembered. */
+const SAFE_KEYS_MAX = 4_096
+const SAFE_KEYS = new Set<string>()
 
 /** The same keepers sign many receipts; a key made ready costs 200 bytes and saves a tenth of the check. */
 const VERIFY_KEYS_MAX = 512

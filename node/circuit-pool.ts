@@ -5,7 +5,6 @@
 import {
   below,
   between,
-  type Clock,
   equalBytes,
   type Jitter,
   type Log,
@@ -15,8 +14,8 @@ import {
   shuffle,
   UnavailableError,
 } from '../core/index.ts'
-import { areApart, pickMiddle, type View } from '../routing/index.ts'
-import { ClientCircuit, type ClientCircuitPorts, CircuitError } from './client-circuit.ts'
+import { areApart, type Descriptor, pickMiddle, type View } from '../routing/index.ts'
+import { CircuitError, ClientCircuit, type ClientCircuitPorts } from './client-circuit.ts'
 import type { Guards } from './guards.ts'
 
 /** Circuits built at the same time: a handshake costs milliseconds at each hop. */
@@ -61,6 +60,7 @@ export class CircuitPool {
   readonly #buildingTo: NodeId[] = []
   readonly #waiters = new Set<Waiter>()
   #backoffMs = BACKOFF_MS.min
+  #known: { members: readonly NodeId[]; guard: Descriptor | undefined; gateways: readonly NodeId[] } | undefined
   #notBeforeMs = 0
   #isStopped = false
   #lastFailure = 'the view of the network is empty'
@@ -150,16 +150,21 @@ export class CircuitPool {
     this.#pooled = this.#pooled.filter(({ circuit }) => circuit.isOpen)
   }
 
-  #gateways(): NodeId[] {
+  #gateways(): readonly NodeId[] {
     const { view, clock, guards, selfId, hasPrefixLimits } = this.#p
     const self = selfId()
     const inUse = guards.inUse?.id
     const guard = inUse && view.get(inUse)
-    return view.reachable(clock.nowMs()).filter((id) => {
+    const members = view.reachable(clock.nowMs())
+    // The view gives the same list until something changes.
+    if (this.#known?.members === members && this.#known.guard === guard) return this.#known.gateways
+    const gateways = members.filter((id) => {
       const descriptor = view.get(id)
       if (descriptor?.roles.gateway !== true || (self !== undefined && equalBytes(id, self))) return false
       return guard === undefined || areApart(descriptor, guard, { hasPrefixLimits })
     })
+    this.#known = { members, guard, gateways }
+    return gateways
   }
 
   async #build(): Promise<void> {

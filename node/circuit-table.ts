@@ -4,7 +4,14 @@
  * SPEC circuits §1
  */
 import { MalformedError } from '../core/index.ts'
-import { type Cell, COMMANDS, DESTROY_REASONS, type DestroyReason, encodeDestroy, isDialersCircuit } from '../routing/index.ts'
+import {
+  type Cell,
+  COMMANDS,
+  DESTROY_REASONS,
+  type DestroyReason,
+  encodeDestroy,
+  isDialersCircuit,
+} from '../routing/index.ts'
 import type { PeerLink } from './links.ts'
 
 /** Circuits on one link; a CREATE beyond is refused. */

@@ -23,8 +23,8 @@ import {
   type Cell,
   ClientLayers,
   COMMANDS,
-  type Descriptor,
   DESTROY_REASONS,
+  type Descriptor,
   type DestroyReason,
   decodeAck,
   decodeCreated,
@@ -34,13 +34,13 @@ import {
   encodeAck,
   encodeCreate,
   encodeExtend,
+  isWindowed,
   RELAY_COMMANDS,
   ReceiveWindow,
   type RelayMessage,
   SendWindow,
-  splitForStream,
   StreamJoiner,
-  isWindowed,
+  splitForStream,
 } from '../routing/index.ts'
 import type { CircuitEnd, CircuitTable } from './circuit-table.ts'
 import type { PeerLink } from './links.ts'
@@ -169,7 +169,10 @@ export class ClientCircuit implements CircuitEnd {
 
   onRelay(cell: Cell): void {
     const opened = this.#layers.open(cell.body)
-    if (opened === undefined) return this.close(DESTROY_REASONS.failed)
+    if (opened === undefined) {
+      this.close(DESTROY_REASONS.failed)
+      return
+    }
     try {
       this.#take(opened.message, { hop: opened.hop, tag: opened.tag })
     } catch (error) {
@@ -195,7 +198,8 @@ export class ClientCircuit implements CircuitEnd {
         this.#send(from.hop, { command: RELAY_COMMANDS.ack, stream: 0, data: encodeAck(due) })
       }
     } else if (command === RELAY_COMMANDS.ack) {
-      if (!this.#sendWindow.acknowledge(decodeAck(message.data))) throw new MalformedError('malformed circuit: false ack')
+      if (!this.#sendWindow.acknowledge(decodeAck(message.data)))
+        throw new MalformedError('malformed circuit: false ack')
       this.#flush()
     } else if (command !== RELAY_COMMANDS.drop) {
       throw new MalformedError('malformed circuit: not for a client')

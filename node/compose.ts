@@ -22,16 +22,16 @@ import {
 } from '../core/index.ts'
 import { nodeIdOf, type SigningKey, signingKeyFromSeed, solveIdentity } from '../crypto/index.ts'
 import {
+  type Descriptor,
   decodeCall,
   decodeDescriptor,
-  type Descriptor,
   encodeCall,
   LINK_MESSAGE,
   type Link,
   type Listener,
   type Transport,
-  verifyDescriptor,
   View,
+  verifyDescriptor,
 } from '../routing/index.ts'
 import type { ShardCache, ShardStore } from '../storage/index.ts'
 import { Calls } from './calls.ts'
@@ -293,11 +293,15 @@ export class HushNode {
   #take(peer: PeerLink, message: Uint8Array): void {
     const type = message[0]
     if (type === undefined) throw new MalformedError('malformed message: empty')
-    if (type === LINK_MESSAGE.announce) return this.#announced(peer, message.subarray(1))
+    if (type === LINK_MESSAGE.announce) {
+      this.#announced(peer, message.subarray(1))
+      return
+    }
     if (this.gossip.onMessage(peer, message)) return
     const call = decodeCall(message)
     if (call?.kind === 'ringState' || call?.kind === 'copied' || call?.kind === 'haves') {
-      return this.#calls.answered(peer, call)
+      this.#calls.answered(peer, call)
+      return
     }
     if (this.member === undefined) {
       // Not a member yet: it says so to those who ask, and forgets the rest.
@@ -346,10 +350,10 @@ export class HushNode {
 function restoreView(ports: NodePorts, profile: Profile): View {
   const saved = ports.state.get(VIEW_KEY)
   const view = saved && View.fromBytes(saved, { profile })
-  if (saved !== undefined && view === undefined) ports.log('warn', 'the stored view is damaged: starting from the seeds')
+  if (saved !== undefined && view === undefined)
+    ports.log('warn', 'the stored view is damaged: starting from the seeds')
   return view ?? new View({ profile })
 }
 
 const NOT_A_MEMBER = (tag: number) =>
   ({ kind: 'ringState', tag, isMember: false, predecessor: undefined, successors: [], descriptors: [] }) as const
-

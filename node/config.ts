@@ -3,7 +3,16 @@
  * an unknown or wrong key is named. SPEC home §1
  */
 import { z } from 'zod'
-import { fromHex, InputError, LocalError, named32, type NetworkId, type NodeId, PROFILES, type PublicKey } from '../core/index.ts'
+import {
+  fromHex,
+  InputError,
+  LocalError,
+  type NetworkId,
+  type NodeId,
+  named32,
+  PROFILES,
+  type PublicKey,
+} from '../core/index.ts'
 import { parseHostPort } from './system/index.ts'
 
 const GIB = 1024 ** 3
@@ -17,7 +26,10 @@ export class HomeStateError extends LocalError {
   readonly code = 'ERR_HOME_STATE'
 }
 
-const hostPort = z.string().max(128).refine((text) => parseHostPort(text) !== undefined, 'must be HOST:PORT')
+const hostPort = z
+  .string()
+  .max(128)
+  .refine((text) => parseHostPort(text) !== undefined, 'must be HOST:PORT')
 const hex32 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hex digits')
 
 const configSchema = z.strictObject({
@@ -27,7 +39,11 @@ const configSchema = z.strictObject({
   /** What other nodes dial, when it differs from `listen`. */
   advertise: z.array(hostPort).max(2).default([]),
   /** Bytes of shards kept for others. */
-  quotaBytes: z.number().int().min(0).default(10 * GIB),
+  quotaBytes: z
+    .number()
+    .int()
+    .min(0)
+    .default(10 * GIB),
   /** Of the quota, set aside for the cache of what passes through. */
   cacheShare: z.number().min(0).max(0.5).default(0.2),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
@@ -41,7 +57,7 @@ export type ConfigFile = z.infer<typeof configSchema>
 const identitySchema = z.strictObject({
   seed: hex32,
   onionSeed: hex32,
-  /** Absent until the identity puzzle is solved. SPEC identity §2 */
+  /** Absent until the identity puzzle is solved. SPEC crypto §6 */
   nonce: z.number().int().min(0).optional(),
 })
 export type IdentityFile = z.infer<typeof identitySchema>

@@ -90,9 +90,7 @@ async function runLocked(
   const isNode = config.role === 'node'
   const cacheBytes = Math.floor(config.quotaBytes * config.cacheShare)
   const onCorrupt = (): void => log('warn', 'a stored shard is damaged and was dropped')
-  const keeping = isNode
-    ? { quotaBytes: config.quotaBytes - cacheBytes, cacheBytes }
-    : { quotaBytes: 0, cacheBytes: 0 }
+  const keeping = isNode ? { quotaBytes: config.quotaBytes - cacheBytes, cacheBytes } : { quotaBytes: 0, cacheBytes: 0 }
   const { store, cache } = openLmdbStore({ path: home.folder('shards'), ...keeping, onCorrupt })
   const pending = openLmdbStore({ path: home.folder('pending'), quotaBytes: PENDING_QUOTA_BYTES, cacheBytes: 0 }).store
   const keyLog = keyLogOfEnvironment()
@@ -117,7 +115,8 @@ async function runLocked(
           advertise: config.advertise,
           onionSeed: bytesOf(identity.onionSeed),
           nonce: identity.nonce,
-          saveNonce: (nonce: number) => home.write('identity.json', `${JSON.stringify({ ...identity, nonce }, null, 2)}\n`),
+          saveNonce: (nonce: number) =>
+            home.write('identity.json', `${JSON.stringify({ ...identity, nonce }, null, 2)}\n`),
         },
       }),
       hasPrefixLimits: config.prefixLimits,
@@ -150,7 +149,10 @@ async function runLocked(
   try {
     await node.start()
     if (config.metrics !== undefined) closers.push(await serveMetrics(metrics, config.metrics))
-    const socket: ControlSocket = await serveControl(home.path, { log, handler: (exchange) => control.handle(exchange) })
+    const socket: ControlSocket = await serveControl(home.path, {
+      log,
+      handler: (exchange) => control.handle(exchange),
+    })
     closers.push(socket)
     log('info', 'started', { role: config.role, address: node.address })
     run.onReady?.()

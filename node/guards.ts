@@ -6,9 +6,9 @@
  * further one is added, and the earlier ones are tried again all the while.
  */
 import {
-  between,
   ByteReader,
   ByteWriter,
+  between,
   type Clock,
   equalBytes,
   type Jitter,

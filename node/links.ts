@@ -21,12 +21,12 @@ import {
 } from '../core/index.ts'
 import {
   type Cell,
-  type Command,
   COMMANDS,
+  type Command,
   FairQueue,
   type Link,
-  makeCell,
   MessageJoiner,
+  makeCell,
   readCell,
   splitMessage,
   type Transport,
@@ -292,7 +292,10 @@ export class LinkTable {
     try {
       const cell = readCell(raw)
       if (cell.command === COMMANDS.padding) return
-      if (cell.command !== COMMANDS.message) return this.#listener.onCircuitCell(peer, cell, raw)
+      if (cell.command !== COMMANDS.message) {
+        this.#listener.onCircuitCell(peer, cell, raw)
+        return
+      }
       if (cell.circuit !== 0) throw new MalformedError('malformed cell: a message on a circuit')
       const message = peer.joiner.add(cell.body)
       if (message !== undefined) this.#listener.onMessage(peer, message)

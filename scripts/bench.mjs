@@ -2,15 +2,17 @@
  * Runs bench/NAME.ts: `npm run bench -- NAME [arguments]`, after `npm run build`.
  * The file and what it imports are compiled to dist/bench without a type check (`npm run types` does
  * that), because Node 20 does not read TypeScript. Bench files run in the root of the repository and
- * should look for files from there, not from their own place.
+ * should look for files from there, not from their own place. Signals are handed on to the bench, which may
+ * have processes of its own to end.
  */
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const scratch = `${root}dist/bench`
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP']
 const names = readdirSync(`${root}bench`)
   .filter((file) => file.endsWith('.ts'))
   .map((file) => file.slice(0, -3))
@@ -34,11 +36,15 @@ writeFileSync(
 const compiler = createRequire(import.meta.url)
   .resolve('typescript/package.json')
   .replace(/package\.json$/, 'bin/tsc')
-run([compiler, '-p', `${scratch}/tsconfig.json`])
-run([`${scratch}/bench/${name}.js`, ...rest])
+await run([compiler, '-p', `${scratch}/tsconfig.json`])
+await run([`${scratch}/bench/${name}.js`, ...rest])
 
-function run(command) {
-  const { status } = spawnSync(process.execPath, command, { cwd: root, stdio: 'inherit' })
+async function run(command) {
+  const child = spawn(process.execPath, command, { cwd: root, stdio: 'inherit' })
+  const handOn = (signal) => child.kill(signal)
+  for (const signal of SIGNALS) process.on(signal, handOn)
+  const status = await new Promise((resolve) => child.once('exit', resolve).once('error', () => resolve(1)))
+  for (const signal of SIGNALS) process.off(signal, handOn)
   if (status !== 0) process.exit(status ?? 1)
 }
 

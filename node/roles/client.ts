@@ -17,8 +17,8 @@ import {
   type Profile,
   type PublicKey,
   type SecretRandom,
-  shardCount,
   STRIPE_K_MAX,
+  shardCount,
   UnavailableError,
 } from '../../core/index.ts'
 import { verifySignature } from '../../crypto/index.ts'
@@ -29,13 +29,23 @@ import {
   isWhole,
   NONCE_SIZE,
   type Outcome,
-  rankOf,
-  type Receipt,
   REFUSAL,
+  type Receipt,
+  rankOf,
   type View,
   WHOLE,
 } from '../../routing/index.ts'
-import { type ContentRef, encodeContentRef, type FetchContent, type PlaceOutcome, type PlaceShard, locationOf, type ShardStore, verifyContent, verifyLeaves } from '../../storage/index.ts'
+import {
+  type ContentRef,
+  encodeContentRef,
+  type FetchContent,
+  locationOf,
+  type PlaceOutcome,
+  type PlaceShard,
+  type ShardStore,
+  verifyContent,
+  verifyLeaves,
+} from '../../storage/index.ts'
 import type { CircuitPool } from '../circuit-pool.ts'
 import { CircuitError, type ClientCircuit } from '../client-circuit.ts'
 import { receiptBody } from './keeper.ts'
@@ -186,10 +196,15 @@ export class Client {
       if (tries > 0) this.counts.retries++
       // After two gateways found nothing, members further on are asked.
       const skip = (wish.skip ?? 0) + Math.max(0, misses - 1)
-      const get = { ref: encodeContentRef(ref), skip, range: wish.range }
+      const get = { ref: encodeContentRef(ref), skip, isPastOwner: false, range: wish.range }
       const outcome = await this.#ask(
         { kind: 'get', get },
-        { cap: GETS_PER_CIRCUIT_MAX, tried, ...(wish.spread && { spread: wish.spread }), ...(wish.signal && { signal: wish.signal }) },
+        {
+          cap: GETS_PER_CIRCUIT_MAX,
+          tried,
+          ...(wish.spread && { spread: wish.spread }),
+          ...(wish.signal && { signal: wish.signal }),
+        },
       )
       if (wish.signal?.aborted) return undefined
       if (typeof outcome === 'string') attempts.push(outcome)

@@ -6,24 +6,44 @@
  * It never learns who asks or publishes, nor which shards belong together: it sees neighbours and
  * masked bytes.
  */
-import { merkleProof, type SigningKey, tagged, LABELS } from '../../crypto/index.ts'
-import { type Clock, compareBytes, type Log, MalformedError, messageOf, type NetworkId, type NodeId, type Profile, ByteWriter, toHex, LEAF_SIZE } from '../../core/index.ts'
+
+import {
+  ByteWriter,
+  type Clock,
+  compareBytes,
+  LEAF_SIZE,
+  type Log,
+  MalformedError,
+  messageOf,
+  type NetworkId,
+  type NodeId,
+  type Profile,
+  toHex,
+} from '../../core/index.ts'
+import { LABELS, merkleProof, type SigningKey, tagged } from '../../crypto/index.ts'
 import {
   type Call,
   COPY_RESULT,
   HAVE_REFS_MAX,
   isWhole,
-  type LeafRange,
   LEASE_DAYS_MAX,
+  type LeafRange,
   type Outcome,
   ownersOf,
   type PutRequest,
-  rankOf,
   REFUSAL,
   type Receipt,
+  rankOf,
   type View,
 } from '../../routing/index.ts'
-import { type ContentRef, decodeContentRef, encodeContentRef, locationOf, type ShardStore, verifyContent } from '../../storage/index.ts'
+import {
+  type ContentRef,
+  decodeContentRef,
+  encodeContentRef,
+  locationOf,
+  type ShardStore,
+  verifyContent,
+} from '../../storage/index.ts'
 import type { Calls } from '../calls.ts'
 import type { PeerLink } from '../links.ts'
 
@@ -209,7 +229,12 @@ export class Keeper {
   async #copy(id: NodeId, ref: ContentRef, copy: { bytes: Uint8Array; leaseEndMs: number }): Promise<boolean> {
     const peer = await this.#p.reach(id)
     if (peer === undefined) return false
-    const question = { kind: 'copy', ref: encodeContentRef(ref), leaseEndMs: copy.leaseEndMs, bytes: copy.bytes } as const
+    const question = {
+      kind: 'copy',
+      ref: encodeContentRef(ref),
+      leaseEndMs: copy.leaseEndMs,
+      bytes: copy.bytes,
+    } as const
     const answer = await this.#p.calls.ask(peer, question, COPY_TIMEOUT_MS)
     return answer?.result === COPY_RESULT.stored
   }
@@ -251,7 +276,6 @@ async function inParallel<T>(atOnce: number, items: readonly T[], work: (item: T
   }
   await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, run))
 }
-
 
 /** The reference, or undefined when the bytes are none. */
 export function readRef(bytes: Uint8Array): ContentRef | undefined {

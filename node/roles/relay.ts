@@ -5,7 +5,22 @@
  *   CREATE ──> open ── EXTEND ──> extending ── CREATED ──> extended
  *   any of these ── DESTROY, a broken link, a cell that does not open, a full queue ──> gone
  */
-import { assert, CELL_BODY_SIZE, CELL_SIZE, CIRCUIT_REQUESTS_MAX, type Clock, equalBytes, type Log, MalformedError, messageOf, type NetworkId, type NodeId, PeerError, type SecretRandom, type Timer } from '../../core/index.ts'
+import {
+  assert,
+  CELL_BODY_SIZE,
+  CELL_SIZE,
+  CIRCUIT_REQUESTS_MAX,
+  type Clock,
+  equalBytes,
+  type Log,
+  MalformedError,
+  messageOf,
+  type NetworkId,
+  type NodeId,
+  PeerError,
+  type SecretRandom,
+  type Timer,
+} from '../../core/index.ts'
 import { answerHandshake, type ExchangeKey } from '../../crypto/index.ts'
 import {
   bodyOf,
@@ -15,22 +30,22 @@ import {
   decodeCreate,
   decodeCreated,
   decodeExtend,
+  EXTEND_FAILURES,
+  type Extend,
+  type ExtendFailure,
   encodeAck,
   encodeCreate,
   encodeCreated,
   encodeExtended,
   encodeExtendFailed,
-  EXTEND_FAILURES,
-  type Extend,
-  type ExtendFailure,
   isWindowed,
   RELAY_COMMANDS,
   ReceiveWindow,
   RelayLayer,
   type RelayMessage,
   SendWindow,
-  splitForStream,
   StreamJoiner,
+  splitForStream,
 } from '../../routing/index.ts'
 import type { CircuitEnd, CircuitTable } from '../circuit-table.ts'
 import { refuse } from '../circuit-table.ts'
@@ -68,10 +83,16 @@ export class Relay {
     const { hop, message } = decodeCreate(body)
     const { random, networkId, selfId } = this.#p
     const answer = answerHandshake({ networkId, relayId: selfId, hop, random, onionKeys: this.#p.onionKeys(), message })
-    if (answer === undefined) return refuse(peer, circuit)
+    if (answer === undefined) {
+      refuse(peer, circuit)
+      return
+    }
     const layer = new RelayLayer(answer.keys, { hop, random })
     const relayed = new RelayedCircuit(this.#p, { peer, circuit, layer, hop, counts: this.counts })
-    if (!this.#p.circuits.accept(peer, circuit, relayed)) return refuse(peer, circuit)
+    if (!this.#p.circuits.accept(peer, circuit, relayed)) {
+      refuse(peer, circuit)
+      return
+    }
     this.counts.circuits++
     peer.sendCommand(circuit, COMMANDS.created, encodeCreated(answer.reply))
   }
@@ -112,7 +133,10 @@ class RelayedCircuit implements CircuitEnd {
   onRelay(cell: { body: Uint8Array }, raw: Uint8Array): void {
     this.#counts.cells++
     const forwarded = this.#layer.forward(cell.body)
-    if (forwarded.do === 'fail') return this.#destroy(DESTROY_REASONS.failed)
+    if (forwarded.do === 'fail') {
+      this.#destroy(DESTROY_REASONS.failed)
+      return
+    }
     if (forwarded.do === 'pass') {
       if (this.#next === undefined || !this.#next.send(raw)) this.#destroy(DESTROY_REASONS.full)
       return
@@ -159,7 +183,8 @@ class RelayedCircuit implements CircuitEnd {
         this.#reply({ command: RELAY_COMMANDS.ack, stream: 0, data: encodeAck(due) })
       }
     } else if (command === RELAY_COMMANDS.ack) {
-      if (!this.#sendWindow.acknowledge(decodeAck(message.data))) throw new MalformedError('malformed circuit: false ack')
+      if (!this.#sendWindow.acknowledge(decodeAck(message.data)))
+        throw new MalformedError('malformed circuit: false ack')
       this.#flush()
     } else if (command === RELAY_COMMANDS.extend) {
       const wish = decodeExtend(message.data)

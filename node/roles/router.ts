@@ -10,6 +10,7 @@ import {
   type Clock,
   compareBytes,
   type Jitter,
+  type Location,
   type Log,
   type NodeId,
   type SecretRandom,
@@ -35,15 +36,9 @@ import {
   type RingState,
   type View,
 } from '../../routing/index.ts'
-import {
-  type ContentRef,
-  locationOf,
-  type ShardCache,
-  verifyContent,
-  verifyLeaves,
-} from '../../storage/index.ts'
+import { type ContentRef, locationOf, type ShardCache, verifyContent, verifyLeaves } from '../../storage/index.ts'
 import type { PeerLink } from '../links.ts'
-import { cut, type Keeper, readRef, REGION_EXTRA } from './keeper.ts'
+import { cut, type Keeper, REGION_EXTRA, readRef } from './keeper.ts'
 
 /** A waiting hop says so this often ... */
 const WAIT_EVERY_MS = 1_000
@@ -139,7 +134,7 @@ export class Router {
     const ref = readRef(get.ref)
     if (ref === undefined || this.#requests >= REQUESTS_MAX) return Promise.resolve(BUSY)
     this.counts.gets++
-    const name = `${toHex(get.ref)} ${get.skip} ${get.range.from} ${get.range.count}`
+    const name = `${toHex(get.ref)} ${get.skip} ${get.isPastOwner} ${get.range.from} ${get.range.count}`
     const merged = this.#gets.get(name)
     if (merged !== undefined) {
       this.counts.merged++
@@ -161,7 +156,7 @@ export class Router {
     if (!verifyContent(ref, put.bytes)) return BUSY
     this.#puts++
     try {
-      const place = this.#placeOf(locationOf(ref), sender)
+      const place = this.#placeOf(locationOf(ref), { sender, isPastOwner: false })
       if (place === 'refused') return BUSY
       if (place !== 'elsewhere') return await this.#p.keeper.accept(ref, put)
       const isReceipt = (outcome: Outcome): boolean =>
@@ -175,7 +170,7 @@ export class Router {
   async #resolveGet(ref: ContentRef, get: GetRequest, sender: NodeId): Promise<Outcome> {
     const { keeper, cache, copies } = this.#p
     const location = locationOf(ref)
-    const place = this.#placeOf(location, sender)
+    const place = this.#placeOf(location, { sender, isPastOwner: get.isPastOwner })
     if (place === 'refused') return BUSY
     if (get.skip === 0) {
       const held = keeper.read(ref, get.range)
@@ -191,20 +186,26 @@ export class Router {
     // In the region, on a miss or to be passed over: only clockwise, and only so far.
     const successor = this.#p.ring()?.successors[0]
     if (successor === undefined || keeper.rankOf(location) + 1 >= copies + REGION_EXTRA) return NOT_FOUND
-    const next = { ...get, skip: Math.max(0, get.skip - 1) }
+    const next = { ...get, skip: Math.max(0, get.skip - 1), isPastOwner: true }
     return this.#forwardGet(ref, next, successor)
   }
 
   /** Where this node stands towards a location, seen from who asks. */
-  #placeOf(location: Uint8Array, sender: NodeId): 'owner' | 'region' | 'elsewhere' | 'refused' {
+  #placeOf(
+    location: Location,
+    asked: { sender: NodeId; isPastOwner: boolean },
+  ): 'owner' | 'region' | 'elsewhere' | 'refused' {
     const { ring, selfId, keeper, copies } = this.#p
+    const { sender } = asked
     const state = ring()
     if (state === undefined) return 'refused'
+    const isNear = keeper.rankOf(location) < copies + REGION_EXTRA
+    if (asked.isPastOwner) return isNear ? 'region' : 'refused'
     if (isOwner(state, location)) return 'owner'
-    if (compareBytes(sender, selfId) === 0) return 'elsewhere'
-    // The sender stands before the location and so do we: one hop further on.
+    if (compareBytes(sender, selfId) === 0) return this.#nextHop(location, []) === undefined ? 'owner' : 'elsewhere'
+    // One hop further on, unless the sender takes this node for the owner and it is not, as it sees the ring.
     if (isBetween(sender, selfId, location)) return 'elsewhere'
-    return keeper.rankOf(location) < copies + REGION_EXTRA ? 'region' : 'refused'
+    return isNear ? 'region' : 'refused'
   }
 
   async #forwardGet(ref: ContentRef, get: GetRequest, onlyTo?: NodeId): Promise<Outcome> {

@@ -24,6 +24,13 @@ export { type HomeLock, homeHolder, lockHome } from './home-lock.ts'
 export { TRANSPORT_LIMITS, type TransportLimits } from './link-settings.ts'
 export { type LogOptions, makeLog } from './log.ts'
 export { type MetricSource, type Metrics, makeMetrics, serveMetrics } from './metrics.ts'
-export { keyLogOfEnvironment, onStopSignal, processId, processRssBytes, programVersion, tuneCollector } from './process.ts'
+export {
+  keyLogOfEnvironment,
+  onStopSignal,
+  processId,
+  processRssBytes,
+  programVersion,
+  tuneCollector,
+} from './process.ts'
 export { openStateStore } from './state-store.ts'
 export { type CountedTransport, makeTransport, type TransportCounts, type TransportOptions } from './transport.ts'

@@ -54,6 +54,8 @@ export interface GetRequest {
   readonly ref: Uint8Array
   /** Members of the location's region to pass over. SPEC requests §8 */
   readonly skip: number
+  /** On its way through the location's region, from the owner clockwise; never set by a client. SPEC requests §3 */
+  readonly isPastOwner: boolean
   readonly range: LeafRange
 }
 export interface PutRequest {
@@ -78,13 +80,17 @@ export type Outcome =
 
 // --- the parts -----------------------------------------------------------------------------------
 
-// get: ref 34, skip u8, from u8, count u8
+// get: ref 34, skip u8 (highest bit: past the owner), from u8, count u8
+const PAST_OWNER = 0x80
 function writeGet(w: ByteWriter, get: GetRequest): ByteWriter {
-  return w.bytes(get.ref).u8(get.skip).u8(get.range.from).u8(get.range.count)
+  return w.bytes(get.ref).u8(get.skip | (get.isPastOwner ? PAST_OWNER : 0)).u8(get.range.from).u8(get.range.count)
 }
 const SKIP_MAX = 8
 function readGet(r: ByteReader): GetRequest {
-  const get = { ref: r.bytes(REF_SIZE), skip: r.u8(), range: { from: r.u8(), count: r.u8() } }
+  const ref = r.bytes(REF_SIZE)
+  const skips = r.u8()
+  const range = { from: r.u8(), count: r.u8() }
+  const get = { ref, skip: skips & ~PAST_OWNER, isPastOwner: (skips & PAST_OWNER) !== 0, range }
   r.end()
   const { from, count } = get.range
   if (count < 1 || from + count > LEAF_COUNT) throw r.malformed('leaves out of range')

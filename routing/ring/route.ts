@@ -40,8 +40,12 @@ export function nextHop(question: {
   const successors = state.successors.filter(isLive)
   for (const id of successors) if (isUpTo(self, location, id)) return { hop: id, isOwner: true }
 
+  const fingers = cachedFingers(self, members)
+  const [next] = ownersOf(location, members, 1)
+  if (next !== undefined && isLive(next) && fingers.some((id) => equalBytes(id, next))) return { hop: next, isOwner: true }
+
   let nearest: NodeId | undefined
-  for (const id of [...successors, ...cachedFingers(self, members)]) {
+  for (const id of [...successors, ...fingers]) {
     if (!isUpTo(self, id, location) || isExcluded(id)) continue
     if (equalBytes(id, location)) return { hop: id, isOwner: true }
     if (nearest === undefined || isBetween(nearest, id, location)) nearest = id

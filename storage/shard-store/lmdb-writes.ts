@@ -22,7 +22,7 @@ export class Writes {
   readonly #env: Environment
   readonly #waiting = new Set<() => void>()
   #queue: Queued[] = []
-  #isRunning = false
+  #running: Promise<void> | undefined
   #hasFailed = false
 
   constructor(env: Environment) {
@@ -33,12 +33,13 @@ export class Writes {
   commit(write: () => unknown): Promise<void> {
     return new Promise((done, fail) => {
       this.#queue.push({ write, done, fail })
-      if (!this.#isRunning) void this.#run()
+      this.#running ??= this.#run().finally(() => {
+        this.#running = undefined
+      })
     })
   }
 
   async #run(): Promise<void> {
-    this.#isRunning = true
     while (this.#queue.length > 0) {
       const group = this.#queue
       this.#queue = []
@@ -50,7 +51,6 @@ export class Writes {
         for (const { fail } of group) fail(error)
       }
     }
-    this.#isRunning = false
   }
 
   async #commitGroup(group: readonly Queued[]): Promise<void> {
@@ -66,6 +66,11 @@ export class Writes {
       await (error instanceof Error && 'commitError' in error ? error.commitError : undefined)
       throw error
     }
+  }
+
+  /** Resolves once nothing waits to be committed. */
+  async settled(): Promise<void> {
+    while (this.#running !== undefined) await this.#running
   }
 
   /** Resolves with true once everything committed is on disk; with false when the last commit failed or the next does. */

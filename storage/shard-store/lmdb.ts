@@ -218,6 +218,7 @@ class LmdbStore implements ShardStore {
   }
 
   async close(): Promise<void> {
+    await this.#writes.settled()
     await this.#flush()
     if (!this.#writes.hasFailed) await this.#env.close()
   }

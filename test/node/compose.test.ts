@@ -1,0 +1,97 @@
+/** The production composition on ports that are not sockets: join, put, get, loss and leave. SPEC overview §2 */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { compareBytes, equalBytes, toHex } from '../../core/index.ts'
+import type { HushNode } from '../../node/compose.ts'
+import { systemJitter, systemRandom } from '../../node/system/index.ts'
+import { openObject, putObject } from '../../storage/index.ts'
+import { MemoryNetwork } from './memory-network.ts'
+
+const network = new MemoryNetwork()
+let author: HushNode
+let reader: HushNode
+
+async function until(isSo: () => boolean, what: string): Promise<void> {
+  for (let waited = 0; !isSo(); waited += 50) {
+    if (waited > 60_000) throw new Error(`still waiting: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+function isOneRing(): boolean {
+  const nodes = network.members.flatMap(({ node }) => (node.member?.ring.state === undefined ? [] : [node.member]))
+  const ids = nodes.map(({ id }) => id).sort(compareBytes)
+  return nodes.every((member) => {
+    const next = ids[(ids.findIndex((id) => equalBytes(id, member.id)) + 1) % ids.length]
+    const head = member.ring.state?.successors[0]
+    return head !== undefined && next !== undefined && equalBytes(head, next)
+  })
+}
+
+async function put(from: HushNode, bytes: Uint8Array, kind: 'private' | 'public' = 'private') {
+  const ports = { random: systemRandom(), place: from.client.placer() }
+  return putObject({ source: (async function* () { yield bytes })(), kind, name: 'a' }, ports)
+}
+
+async function get(to: HushNode, address: Awaited<ReturnType<typeof put>>['address']): Promise<string> {
+  const object = await openObject(address, { fetch: to.client.fetcher(), jitter: systemJitter() })
+  const parts: Uint8Array[] = []
+  for await (const part of object.read()) parts.push(part)
+  return Buffer.concat(parts).toString('base64')
+}
+
+beforeAll(async () => {
+  await network.start({ joining: 3 })
+  await until(() => network.members.every(({ node }) => node.member?.ring.state !== undefined), 'all have joined')
+  author = await network.addClient()
+  reader = await network.addClient()
+  await until(() => author.pool.ready.length >= 5 && reader.pool.ready.length >= 5, 'circuits')
+})
+afterAll(() => network.stop())
+
+describe('a network out of ports', () => {
+  it('is one ordered ring after nodes have joined', async () => {
+    await until(isOneRing, 'one ring')
+  })
+
+  it('gives back to one client what another has put, with both kinds of address', async () => {
+    const bytes = systemRandom().bytes(700_000)
+    for (const kind of ['private', 'public'] as const) {
+      const { address, report } = await put(author, bytes, kind)
+      expect(report.stored).toBe(report.shards)
+      expect(await get(reader, address)).toBe(Buffer.from(bytes).toString('base64'))
+    }
+  })
+
+  it('keeps every shard at two nodes', async () => {
+    const before = new Map<string, number>()
+    const count = (): Map<string, number> => {
+      const held = new Map<string, number>()
+      for (const { store } of network.members) {
+        for (const { ref } of store.list({ limit: 10_000 })) {
+          const name = toHex(ref.id) + ref.copy
+          held.set(name, (held.get(name) ?? 0) + 1)
+        }
+      }
+      return held
+    }
+    for (const name of count().keys()) before.set(name, 1)
+    await put(author, systemRandom().bytes(100_000))
+    const added = [...count()].filter(([name]) => !before.has(name))
+    expect(added.length).toBeGreaterThan(0)
+    for (const [, copies] of added) expect(copies).toBeGreaterThanOrEqual(2)
+  })
+
+  it('loses nothing when a node leaves with notice', async () => {
+    const bytes = systemRandom().bytes(300_000)
+    const { address } = await put(author, bytes)
+    const leaver = network.members.find(({ node }) => node.member !== undefined && node.guards.inUse !== undefined)
+    await leaver?.node.leave()
+    await leaver?.node.stop()
+    expect(await get(reader, address)).toBe(Buffer.from(bytes).toString('base64'))
+  })
+
+  it('says not found for an address nobody has stored', async () => {
+    const unknown = { kind: 'private', locator: systemRandom().bytes(32), key: systemRandom().bytes(32) } as const
+    await expect(get(reader, unknown)).rejects.toThrow(/not found by 8 of 8 keepers/)
+  })
+})

@@ -1,0 +1,166 @@
+/**
+ * A network inside one process: the production composition over links that are function calls. What the
+ * node touches of the world are its ports, so nothing else is needed.
+ */
+import { type Clock, type Log, type NetworkId, PROFILES, type PublicKey, type StateStore, toHex } from '../../core/index.ts'
+import { nodeIdOf, signingKeyFromSeed } from '../../crypto/index.ts'
+import { HushNode } from '../../node/compose.ts'
+import { systemClock, systemJitter, systemRandom } from '../../node/system/index.ts'
+import type { Link, LinkHandlers, Transport } from '../../routing/index.ts'
+import { openMemoryStore, type ShardStore } from '../../storage/index.ts'
+
+class MemoryLink implements Link {
+  readonly queuedBytes = 0
+  readonly peerKey: PublicKey
+  readonly isDialer: boolean
+  other: MemoryLink | undefined
+  #handlers: LinkHandlers | undefined
+  #held: Uint8Array[] = []
+  #isClosed = false
+
+  constructor(peerKey: PublicKey, isDialer: boolean) {
+    this.peerKey = peerKey
+    this.isDialer = isDialer
+  }
+  start(handlers: LinkHandlers): void {
+    this.#handlers = handlers
+    for (const cell of this.#held.splice(0)) handlers.onCell(cell)
+  }
+  send(cell: Uint8Array): void {
+    const { other } = this
+    if (!this.#isClosed && other !== undefined) setImmediate(() => other.#take(cell))
+  }
+  close(reason: string): void {
+    const { other } = this
+    setImmediate(() => this.#end(reason))
+    if (other !== undefined) setImmediate(() => other.#end('the peer closed'))
+  }
+  #take(cell: Uint8Array): void {
+    if (this.#isClosed) return
+    if (this.#handlers === undefined) this.#held.push(cell)
+    else this.#handlers.onCell(cell)
+  }
+  #end(reason: string): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#handlers?.onClose(reason)
+  }
+}
+
+export interface Member {
+  readonly node: HushNode
+  readonly store: ShardStore
+  readonly address: string
+}
+
+export class MemoryNetwork {
+  readonly members: Member[] = []
+  readonly clock: Clock = systemClock()
+  readonly log: Log = () => {}
+  readonly #listeners = new Map<string, { key: PublicKey; onLink: (link: Link) => void }>()
+  readonly #random = systemRandom()
+  readonly #networkId = this.#random.bytes(32) as NetworkId
+  readonly #profile = PROFILES.testnet
+
+  /** The perfect first ring, r + 1 nodes, and some that join. */
+  async start(counts: { joining: number }): Promise<void> {
+    const seeds = await Promise.all(
+      Array.from({ length: this.#profile.successors + 1 }, async (_, i) => this.#identity(`10.${i}.0.1:1`)),
+    )
+    const contacts = seeds.map(({ id, publicKey, address }) => ({ id, publicKey, addresses: [address] }))
+    for (const seed of seeds) await this.#add(seed, contacts)
+    for (let i = 0; i < counts.joining; i++) await this.#add(await this.#identity(`10.${100 + i}.0.1:1`), contacts)
+  }
+
+  /** A client of its own home; `contacts` are the first ring. */
+  async addClient(): Promise<HushNode> {
+    const identity = await this.#identity('')
+    const { node } = await this.#add(identity, this.members[0]?.node.settings.seeds ?? [], { isClient: true })
+    return node
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.members.map(({ node }) => node.stop()))
+  }
+
+  async #identity(address: string) {
+    const seed = this.#random.bytes(32)
+    const { publicKey } = signingKeyFromSeed(seed)
+    const id = await nodeIdOf({ publicKey, nonce: 0, networkId: this.#networkId, puzzleBits: 0 })
+    if (id === undefined) throw new Error('no id')
+    return { seed, publicKey, id, address }
+  }
+
+  async #add(
+    identity: { seed: Uint8Array; publicKey: PublicKey; address: string },
+    seeds: HushNode['settings']['seeds'],
+    options: { isClient?: boolean } = {},
+  ): Promise<Member> {
+    const { store, cache } = openMemoryStore({ quotaBytes: 2 ** 30, cacheBytes: 2 ** 24 })
+    const random = this.#random
+    const node = new HushNode(
+      {
+        clock: this.clock,
+        jitter: systemJitter(),
+        random,
+        log: this.log,
+        state: memoryState(),
+        transport: this.#transport(identity.publicKey),
+        store,
+        cache,
+        pending: openMemoryStore({ quotaBytes: 2 ** 30 }).store,
+      },
+      {
+        profile: this.#profile,
+        networkId: this.#networkId,
+        networkCreatedMs: 0,
+        seeds,
+        seed: identity.seed,
+        ...(options.isClient !== true && {
+          node: {
+            listen: identity.address,
+            advertise: [],
+            onionSeed: random.bytes(32),
+            nonce: 0,
+            saveNonce: async () => {},
+          },
+        }),
+        hasPrefixLimits: true,
+      },
+    )
+    await node.start()
+    const member = { node, store, address: identity.address }
+    this.members.push(member)
+    return member
+  }
+
+  #transport(own: PublicKey): Transport {
+    return {
+      dial: async ({ address, publicKey }) => {
+        const listener = this.#listeners.get(address)
+        if (listener === undefined || toHex(listener.key) !== toHex(publicKey)) throw new UnreachableForTests()
+        const here = new MemoryLink(publicKey, true)
+        const there = new MemoryLink(own, false)
+        here.other = there
+        there.other = here
+        listener.onLink(there)
+        return here
+      },
+      listen: async (address, onLink) => {
+        this.#listeners.set(address, { key: own, onLink })
+        return { address, close: async () => void this.#listeners.delete(address) }
+      },
+      close: async () => {},
+    }
+  }
+}
+
+class UnreachableForTests extends Error {}
+
+function memoryState(): StateStore {
+  const values = new Map<string, Uint8Array>()
+  return {
+    get: (key) => values.get(key),
+    put: async (key, value) => void values.set(key, value),
+  }
+}

@@ -1,0 +1,151 @@
+/** Messages between nodes and on circuits: what is written is read back, what is wrong is refused. */
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { LEAF_COUNT, MalformedError, SHARD_SIZE } from '../../../core/index.ts'
+import {
+  type Call,
+  decodeCall,
+  decodeCircuitOutcome,
+  decodeCircuitRequest,
+  decodeRingRequest,
+  encodeCall,
+  encodeCircuitOutcome,
+  encodeCircuitRequest,
+  encodeRingGet,
+  encodeRingOutcome,
+  encodeRingPut,
+  encodeRingWait,
+  HAVE_REFS_MAX,
+  type Outcome,
+  REFUSAL,
+} from '../../../routing/index.ts'
+
+const bytes = (size: number) => fc.uint8Array({ minLength: size, maxLength: size })
+const range = fc
+  .tuple(fc.integer({ min: 0, max: LEAF_COUNT - 1 }), fc.integer({ min: 1, max: LEAF_COUNT }))
+  .filter(([from, count]) => from + count <= LEAF_COUNT)
+  .map(([from, count]) => ({ from, count }))
+const get = fc.record({ ref: bytes(34), skip: fc.integer({ min: 0, max: 8 }), isPastOwner: fc.boolean(), range })
+const put = fc.record({
+  ref: bytes(34),
+  leaseDays: fc.integer({ min: 1, max: 90 }),
+  nonce: bytes(16),
+  bytes: fc.uint8Array({ maxLength: 300 }),
+})
+const receipt = fc.record({
+  leaseEndMs: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+  nonce: bytes(16),
+  keeper: bytes(32),
+  signature: bytes(64),
+})
+const outcome: fc.Arbitrary<Outcome> = fc.oneof(
+  fc.record({ end: fc.constant('data' as const), leaves: fc.uint8Array({ maxLength: 300 }), proof: bytes(128) }),
+  fc.record({ end: fc.constant('stored' as const), receipt }),
+  fc.record({ end: fc.constant('none' as const), reason: fc.constantFrom(...Object.values(REFUSAL)) }),
+  fc.constant({ end: 'busy' as const }),
+)
+const tag = fc.integer({ min: 0, max: 2 ** 32 - 1 })
+const call: fc.Arbitrary<Call> = fc.oneof(
+  fc.record({ kind: fc.constant('ringQuery' as const), tag }),
+  fc.record({
+    kind: fc.constant('ringState' as const),
+    tag,
+    isMember: fc.boolean(),
+    predecessor: fc.option(bytes(32), { nil: undefined }),
+    successors: fc.array(bytes(32), { maxLength: 32 }),
+    descriptors: fc.array(fc.uint8Array({ maxLength: 400 }), { maxLength: 34 }),
+  }),
+  fc.record({
+    kind: fc.constant('copy' as const),
+    tag,
+    ref: bytes(34),
+    leaseEndMs: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+    bytes: fc.uint8Array({ maxLength: 300 }),
+  }),
+  fc.record({ kind: fc.constant('copied' as const), tag, result: fc.integer({ min: 0, max: 255 }) }),
+  fc.record({ kind: fc.constant('have' as const), tag, refs: fc.array(bytes(34), { maxLength: 40 }) }),
+  fc.record({ kind: fc.constant('haves' as const), tag, held: fc.uint8Array({ maxLength: HAVE_REFS_MAX }) }),
+)
+
+describe('requests on the ring', () => {
+  it('reads back what it wrote', () => {
+    fc.assert(
+      fc.property(bytes(8), get, put, outcome, (rid, asked, placed, end) => {
+        expect(decodeRingRequest(encodeRingGet(rid, asked))).toEqual({ kind: 'rget', rid, get: asked })
+        expect(decodeRingRequest(encodeRingPut(rid, placed))).toEqual({ kind: 'rput', rid, put: placed })
+        expect(decodeRingRequest(encodeRingOutcome(rid, end))).toEqual({ kind: 'outcome', rid, outcome: end })
+        expect(decodeRingRequest(encodeRingWait(rid))).toEqual({ kind: 'rwait', rid })
+      }),
+    )
+  })
+
+  it('carries a whole shard in one message', () => {
+    const rid = new Uint8Array(8)
+    const shard = new Uint8Array(SHARD_SIZE).fill(7)
+    const whole: Outcome = { end: 'data', leaves: shard, proof: new Uint8Array(0) }
+    expect(decodeRingRequest(encodeRingOutcome(rid, whole))).toEqual({ kind: 'outcome', rid, outcome: whole })
+  })
+
+  it('refuses leaves out of range, too many skips and a lease of no or too many days', () => {
+    const rid = new Uint8Array(8)
+    const ref = new Uint8Array(34)
+    const bad = (change: object) => ({ ref, skip: 0, isPastOwner: false, range: { from: 0, count: 1 }, ...change })
+    for (const wrong of [
+      bad({ skip: 9 }),
+      bad({ range: { from: 0, count: 0 } }),
+      bad({ range: { from: LEAF_COUNT, count: 1 } }),
+      bad({ range: { from: 1, count: LEAF_COUNT } }),
+    ]) {
+      expect(() => decodeRingRequest(encodeRingGet(rid, wrong))).toThrow(MalformedError)
+    }
+    for (const leaseDays of [0, 91, 255]) {
+      const wrong = { ref, leaseDays, nonce: new Uint8Array(16), bytes: ref }
+      expect(() => decodeRingRequest(encodeRingPut(rid, wrong))).toThrow(MalformedError)
+    }
+  })
+})
+
+describe('requests on a circuit', () => {
+  it('reads back what it wrote', () => {
+    fc.assert(
+      fc.property(get, put, outcome, (asked, placed, end) => {
+        expect(decodeCircuitRequest(encodeCircuitRequest({ kind: 'get', get: asked }))).toEqual({ kind: 'get', get: asked })
+        expect(decodeCircuitRequest(encodeCircuitRequest({ kind: 'put', put: placed }))).toEqual({
+          kind: 'put',
+          put: placed,
+        })
+        expect(decodeCircuitOutcome(encodeCircuitOutcome(end))).toEqual(end)
+      }),
+    )
+  })
+})
+
+describe('calls between neighbours', () => {
+  it('reads back what it wrote', () => {
+    fc.assert(
+      fc.property(call, (asked) => {
+        expect(decodeCall(encodeCall(asked))).toEqual(asked)
+      }),
+    )
+  })
+})
+
+describe('bytes from outside', () => {
+  it('end in a message, in nothing known, or in MalformedError, whatever they are', () => {
+    const typed = fc
+      .tuple(fc.integer({ min: 0, max: 50 }), fc.uint8Array({ maxLength: 200 }))
+      .map(([type, rest]) => Uint8Array.of(type, ...rest))
+    fc.assert(
+      fc.property(typed, (message) => {
+        for (const decode of [decodeCall, decodeRingRequest, decodeCircuitRequest, decodeCircuitOutcome]) {
+          try {
+            decode(message)
+          } catch (error) {
+            expect(error).toBeInstanceOf(MalformedError)
+          }
+        }
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+})

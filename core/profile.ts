@@ -62,6 +62,6 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     circuitAgeMaxMs: { min: 5 * MINUTE, max: 15 * MINUTE },
     gateways: 11,
     copies: 2,
-    reconcileEveryMs: 30 * SECOND,
+    reconcileEveryMs: 5 * MINUTE,
   },
 }

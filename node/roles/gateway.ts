@@ -14,7 +14,8 @@ export class Gateway {
   /** The answer to one request of a circuit. Rejects with MalformedError: the circuit is destroyed then. */
   async serve(request: Uint8Array): Promise<Uint8Array> {
     const asked = decodeCircuitRequest(request)
-    const outcome = asked.kind === 'get' ? this.#router.get({ ...asked.get, isPastOwner: false }) : this.#router.put(asked.put)
+    const outcome =
+      asked.kind === 'get' ? this.#router.get({ ...asked.get, isPastOwner: false }) : this.#router.put(asked.put)
     return encodeCircuitOutcome(await outcome)
   }
 }

@@ -83,7 +83,11 @@ export type Outcome =
 // get: ref 34, skip u8 (highest bit: past the owner), from u8, count u8
 const PAST_OWNER = 0x80
 function writeGet(w: ByteWriter, get: GetRequest): ByteWriter {
-  return w.bytes(get.ref).u8(get.skip | (get.isPastOwner ? PAST_OWNER : 0)).u8(get.range.from).u8(get.range.count)
+  return w
+    .bytes(get.ref)
+    .u8(get.skip | (get.isPastOwner ? PAST_OWNER : 0))
+    .u8(get.range.from)
+    .u8(get.range.count)
 }
 const SKIP_MAX = 8
 function readGet(r: ByteReader): GetRequest {
@@ -285,7 +289,10 @@ const RING_LIST_MAX = 32
 const DESCRIPTOR_SIZE_MAX = 1_024
 
 export function encodeCall(call: Call): Uint8Array {
-  const w = call.kind === 'ringQuery' || call.kind === 'copied' ? smallWriter(LINK_MESSAGE[call.kind]) : writer(LINK_MESSAGE[call.kind])
+  const w =
+    call.kind === 'ringQuery' || call.kind === 'copied'
+      ? smallWriter(LINK_MESSAGE[call.kind])
+      : writer(LINK_MESSAGE[call.kind])
   w.u32(call.tag)
   switch (call.kind) {
     case 'ringQuery':

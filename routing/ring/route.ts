@@ -42,7 +42,8 @@ export function nextHop(question: {
 
   const fingers = cachedFingers(self, members)
   const [next] = ownersOf(location, members, 1)
-  if (next !== undefined && isLive(next) && fingers.some((id) => equalBytes(id, next))) return { hop: next, isOwner: true }
+  if (next !== undefined && isLive(next) && fingers.some((id) => equalBytes(id, next)))
+    return { hop: next, isOwner: true }
 
   let nearest: NodeId | undefined
   for (const id of [...successors, ...fingers]) {

@@ -29,7 +29,16 @@ function isOneRing(): boolean {
 
 async function put(from: HushNode, bytes: Uint8Array, kind: 'private' | 'public' = 'private') {
   const ports = { random: systemRandom(), place: from.client.placer() }
-  return putObject({ source: (async function* () { yield bytes })(), kind, name: 'a' }, ports)
+  return putObject(
+    {
+      source: (async function* () {
+        yield bytes
+      })(),
+      kind,
+      name: 'a',
+    },
+    ports,
+  )
 }
 
 async function get(to: HushNode, address: Awaited<ReturnType<typeof put>>['address']): Promise<string> {

@@ -2,7 +2,15 @@
  * A network inside one process: the production composition over links that are function calls. What the
  * node touches of the world are its ports, so nothing else is needed.
  */
-import { type Clock, type Log, type NetworkId, PROFILES, type PublicKey, type StateStore, toHex } from '../../core/index.ts'
+import {
+  type Clock,
+  type Log,
+  type NetworkId,
+  PROFILES,
+  type PublicKey,
+  type StateStore,
+  toHex,
+} from '../../core/index.ts'
 import { nodeIdOf, signingKeyFromSeed } from '../../crypto/index.ts'
 import { HushNode } from '../../node/compose.ts'
 import { systemClock, systemJitter, systemRandom } from '../../node/system/index.ts'

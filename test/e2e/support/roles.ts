@@ -126,7 +126,7 @@ export type Needles = Readonly<Record<string, Uint8Array>>
 /** Which of the needles the bytes hold, by name. */
 export function found(haystack: Uint8Array, needles: Needles): string[] {
   const bytes = Buffer.from(haystack.buffer, haystack.byteOffset, haystack.length)
-  return Object.entries(needles).flatMap(([name, needle]) => (bytes.includes(needle) ? [name] : []))
+  return Object.entries(needles).flatMap(([name, needle]) => (bytes.includes(Buffer.from(needle)) ? [name] : []))
 }
 
 /** Each needle as it is, and as hex and base64, as a log or a file of settings would hold it. */

@@ -109,7 +109,10 @@ describe('requests on a circuit', () => {
   it('reads back what it wrote', () => {
     fc.assert(
       fc.property(get, put, outcome, (asked, placed, end) => {
-        expect(decodeCircuitRequest(encodeCircuitRequest({ kind: 'get', get: asked }))).toEqual({ kind: 'get', get: asked })
+        expect(decodeCircuitRequest(encodeCircuitRequest({ kind: 'get', get: asked }))).toEqual({
+          kind: 'get',
+          get: asked,
+        })
         expect(decodeCircuitRequest(encodeCircuitRequest({ kind: 'put', put: placed }))).toEqual({
           kind: 'put',
           put: placed,

@@ -4,17 +4,28 @@
  * as its publisher knows them. docs/threat-model.md
  */
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { equalBytes, type Jitter, LAYER_SIZE, toHex } from '../../core/index.ts'
+import { type Jitter, LAYER_SIZE, toHex } from '../../core/index.ts'
 import { aesCtr, hkdf, LABELS, signingKeyFromSeed } from '../../crypto/index.ts'
 import { type Cell, COMMANDS } from '../../routing/index.ts'
 import { type ContentRef, encodeContentRef, locationOf, parseAddress } from '../../storage/index.ts'
 import { Disks } from './support/disks.ts'
-import { addressOf, hush } from './support/hush.ts'
+import { addressOf } from './support/hush.ts'
 import { Net } from './support/net.ts'
-import { commonRuns, filesBelow, found, type Member, type Needles, readSides, type Side, seedsOf, spelled } from './support/roles.ts'
+import {
+  commonRuns,
+  filesBelow,
+  found,
+  type Member,
+  type Needles,
+  readSides,
+  type Side,
+  seedsOf,
+  spelled,
+} from './support/roles.ts'
 import { startCapture } from './support/wire.ts'
 
 const NODES = 9
@@ -25,11 +36,22 @@ const MARKER = 'nobody but the two clients may ever read this line; '
 const FILE_NAME = 'a-name-that-is-nobodys-business.txt'
 const FILE = Buffer.from(MARKER.repeat(2_000))
 /** Types of link messages that carry a reference. SPEC requests §2, §6 */
-const MESSAGE = { rget: 30, rdata: 31, rnone: 32, rbusy: 33, rwait: 34, rput: 35, rstored: 36, copy: 40, have: 42 } as const
+const MESSAGE = {
+  rget: 30,
+  rdata: 31,
+  rnone: 32,
+  rbusy: 33,
+  rwait: 34,
+  rput: 35,
+  rstored: 36,
+  copy: 40,
+  have: 42,
+} as const
 const RGET_SIZE = 1 + 8 + 34 + 3
 const SHARD_SAMPLE = { from: 20_000, size: 32 }
 const jitter: Jitter = { uint32: () => Math.floor(Math.random() * 2 ** 32) }
 
+let scratch: string
 let net: Net
 let members: Member[]
 let sides: Side[]
@@ -48,15 +70,19 @@ const relayCells = (of: readonly Side[]): Cell[] =>
   of.flatMap(({ cells }) => cells.filter(({ command }) => command === COMMANDS.relay))
 const whole = (cells: readonly Cell[]): Uint8Array => Buffer.concat(cells.map(({ body }) => body))
 const messagesOf = (of: readonly Side[], ...types: number[]) =>
-  of.flatMap((side) => side.messages.filter((message) => types.includes(message[0] ?? 0)).map((message) => ({ side, message })))
+  of.flatMap((side) =>
+    side.messages.filter((message) => types.includes(message[0] ?? 0)).map((message) => ({ side, message })),
+  )
 const nodeSides = () => sides.filter(({ from, to }) => !isClient(from) && !isClient(to))
 
 beforeAll(async () => {
-  const scratch = await Net.scratch()
+  scratch = await mkdtemp(join(tmpdir(), 'hush-roles-'))
   const capture = join(scratch, 'links.pcap')
   const keyLog = join(scratch, 'keys.log')
   const recording = await startCapture(capture, PORTS)
-  net = await Net.start(NODES, { folder: scratch, env: { HUSH_KEY_LOG: keyLog } })
+  // Every daemon that the testnet starts inherits it.
+  process.env.HUSH_KEY_LOG = keyLog
+  net = await Net.start(NODES)
   const put = await net.as('client-a', ['put', '-', '--name', FILE_NAME], FILE)
   const address = addressOf(put)
   const got = await net.as('client-b', ['get', address, '-o', '-'])
@@ -69,7 +95,11 @@ beforeAll(async () => {
   sides = await readSides({ capture, keyLog, port }, members)
   await learn(address)
 }, SETUP_MS)
-afterAll(() => net?.end(), SETUP_MS)
+afterAll(async () => {
+  delete process.env.HUSH_KEY_LOG
+  await net?.end()
+  await rm(scratch, { recursive: true, force: true })
+}, SETUP_MS)
 
 /** What there is to look for. */
 async function learn(text: string): Promise<void> {
@@ -78,7 +108,9 @@ async function learn(text: string): Promise<void> {
   if (address.kind !== 'private') throw new Error('not a private address')
   const stripes = await disks.stripesOf(text, jitter)
   refs = stripes.flatMap((stripe) => stripe.refs)
-  shards = stripes.filter(({ refs }) => refs[0]?.kind === 'shard').flatMap(({ refs }) => refs.map((ref) => disks.read(ref) ?? new Uint8Array()))
+  shards = stripes
+    .filter(({ refs }) => refs[0]?.kind === 'shard')
+    .flatMap(({ refs }) => refs.map((ref) => disks.read(ref) ?? new Uint8Array()))
   const root = disks.read({ kind: 'root', id: address.locator, copy: 0 })
   await disks.close()
   if (root === undefined) throw new Error('no root on the disks')
@@ -111,7 +143,10 @@ async function learn(text: string): Promise<void> {
     ]),
   )
   pieces = Object.fromEntries(
-    [...shards, root].map((bytes, i) => [`shard ${i}`, bytes.slice(SHARD_SAMPLE.from, SHARD_SAMPLE.from + SHARD_SAMPLE.size)]),
+    [...shards, root].map((bytes, i) => [
+      `shard ${i}`,
+      bytes.slice(SHARD_SAMPLE.from, SHARD_SAMPLE.from + SHARD_SAMPLE.size),
+    ]),
   )
 }
 
@@ -156,7 +191,9 @@ describe('the guard', () => {
       console.info(`${client} had links with ${[...peers].sort().join(', ')}`)
       // Until it has chosen its guards a new client asks its seeds who is there.
       const withCircuits = new Set(
-        sides.filter(({ from, cells }) => from === client && cells.some(({ command }) => command === COMMANDS.relay)).map(({ to }) => to),
+        sides
+          .filter(({ from, cells }) => from === client && cells.some(({ command }) => command === COMMANDS.relay))
+          .map(({ to }) => to),
       )
       expect(withCircuits.size).toBe(1)
     }
@@ -170,7 +207,10 @@ describe('the guard', () => {
   })
 
   it('is asked nothing by a client outside of circuits that tells what for', () => {
-    const asked = messagesOf(sides.filter(({ from }) => isClient(from)), ...Object.values(MESSAGE))
+    const asked = messagesOf(
+      sides.filter(({ from }) => isClient(from)),
+      ...Object.values(MESSAGE),
+    )
     expect(asked).toEqual([])
   })
 })
@@ -181,7 +221,10 @@ describe('the middle', () => {
     expect(cells.length).toBeGreaterThan(0)
     const ends = Object.fromEntries(
       await Promise.all(
-        members.map(async ({ name, home }) => [`the key of ${name}`, signingKeyFromSeed((await seedsOf(home)).seed).publicKey] as const),
+        members.map(
+          async ({ name, home }) =>
+            [`the key of ${name}`, signingKeyFromSeed((await seedsOf(home)).seed).publicKey] as const,
+        ),
       ),
     )
     expect(found(whole(cells), { ...places, ...pieces, ...ends })).toEqual([])
@@ -201,7 +244,9 @@ describe('the gateway', () => {
   it('does not learn the client: no link of a node with another node shows its key', async () => {
     for (const client of ['client-a', 'client-b']) {
       const key = signingKeyFromSeed((await seedsOf(net.home(client))).seed).publicKey
-      const holds = nodeSides().flatMap(({ plain, messages }) => [plain, ...messages].flatMap((bytes) => found(bytes, { key })))
+      const holds = nodeSides().flatMap(({ plain, messages }) =>
+        [plain, ...messages].flatMap((bytes) => found(bytes, { key })),
+      )
       expect(holds).toEqual([])
     }
   })
@@ -245,7 +290,9 @@ describe('logs and disks', () => {
     const sought = spelled(secrets)
     for (const { name, home } of members)
       for (const { path, bytes } of await filesBelow(home)) {
-        const holds = found(bytes, sought).filter((what) => !(path === join(home, 'identity.json') && what.startsWith(name)))
+        const holds = found(bytes, sought).filter(
+          (what) => !(path === join(home, 'identity.json') && what.startsWith(name)),
+        )
         expect(holds, path).toEqual([])
       }
   })
@@ -262,7 +309,9 @@ describe('logs and disks', () => {
   })
 
   it('of a log hold no place, not even its first digits', async () => {
-    const digits = Object.fromEntries(Object.entries(places).map(([name, bytes]) => [name, Buffer.from(toHex(bytes).slice(0, 12))]))
+    const digits = Object.fromEntries(
+      Object.entries(places).map(([name, bytes]) => [name, Buffer.from(toHex(bytes).slice(0, 12))]),
+    )
     for (const { name, home } of members) {
       const log = await readFile(join(home, 'daemon.log'))
       expect(log.length, name).toBeGreaterThan(0)

@@ -63,8 +63,7 @@ export async function seedsOf(home: string): Promise<{ seed: Uint8Array; onionSe
 
 async function namesByKey(members: readonly Member[]): Promise<Map<string, string>> {
   const names = new Map<string, string>()
-  for (const { name, home } of members)
-    names.set(toHex(signingKeyFromSeed((await seedsOf(home)).seed).publicKey), name)
+  for (const { name, home } of members) names.set(toHex(signingKeyFromSeed((await seedsOf(home)).seed).publicKey), name)
   return names
 }
 
@@ -109,7 +108,8 @@ function frameAt(bytes: Buffer, at: number) {
   const lengthSize = short === 127 ? 8 : short === 126 ? 2 : 0
   let start = at + 2
   if (start + lengthSize > bytes.length) return undefined
-  const length = lengthSize === 8 ? Number(bytes.readBigUInt64BE(start)) : lengthSize ? bytes.readUInt16BE(start) : short
+  const length =
+    lengthSize === 8 ? Number(bytes.readBigUInt64BE(start)) : lengthSize ? bytes.readUInt16BE(start) : short
   start += lengthSize
   const mask = (second & 128) === 0 ? undefined : bytes.subarray(start, start + 4)
   if (mask !== undefined) start += 4

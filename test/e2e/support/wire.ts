@@ -65,7 +65,10 @@ function needTcpdump(): void {
   if (isThere()) return
   if (process.env.CI !== undefined && process.getuid?.() === 0) {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-    for (const words of [['update', '-qq'], ['install', '-y', '-qq', '--no-install-recommends', 'tcpdump']])
+    for (const words of [
+      ['update', '-qq'],
+      ['install', '-y', '-qq', '--no-install-recommends', 'tcpdump'],
+    ])
       execFileSync('apt-get', words, { stdio: 'ignore', env })
     if (isThere()) return
   }

@@ -96,12 +96,15 @@ export class CircuitPool {
   }
 
   /**
-   * A circuit with room that `accept` takes, the least busy first; waits for one, and throws
-   * NoCircuitError after `timeoutMs`.
+   * A circuit with room that `accept` takes, the least busy first, with a place reserved for the caller's one
+   * request; waits for one, and throws NoCircuitError after `timeoutMs`.
    */
   async acquire(accept: (circuit: ClientCircuit) => boolean, timeoutMs: number): Promise<ClientCircuit> {
     const found = this.#best(accept)
-    if (found !== undefined) return found
+    if (found !== undefined) {
+      found.reserve()
+      return found
+    }
     const waited = await new Promise<ClientCircuit | undefined>((resolve) => {
       const settle = (circuit: ClientCircuit | undefined): void => {
         timer.cancel()
@@ -120,7 +123,9 @@ export class CircuitPool {
   released(): void {
     for (const waiter of this.#waiters) {
       const found = this.#best(waiter.accept)
-      if (found !== undefined) waiter.settle(found)
+      if (found === undefined) continue
+      found.reserve()
+      waiter.settle(found)
     }
   }
 

@@ -84,7 +84,10 @@ export class ClientCircuit implements CircuitEnd {
   #isClosed = false
   #answer: ((message: RelayMessage | Uint8Array | CircuitError) => void) | undefined
   #stream = 0
+  #reserved = 0
   readonly #requests = new Map<number, Waiting>()
+  /** Requests nobody waits for any more: to the gateway they are open until it has answered. */
+  readonly #givenUp = new Set<number>()
   readonly #outbox: RelayMessage[] = []
   readonly #sendWindow = new SendWindow()
   readonly #receiveWindow = new ReceiveWindow()
@@ -123,15 +126,21 @@ export class ClientCircuit implements CircuitEnd {
     return !this.#isClosed
   }
   get outstanding(): number {
-    return this.#requests.size
+    return this.#requests.size + this.#givenUp.size + this.#reserved
   }
   get hasRoom(): boolean {
-    return this.isOpen && this.#requests.size < CIRCUIT_REQUESTS_MAX
+    return this.isOpen && this.outstanding < CIRCUIT_REQUESTS_MAX
+  }
+
+  /** Keeps a place for the next request, which takes it up: whoever waits for room gets what was free. */
+  reserve(): void {
+    this.#reserved++
   }
 
   /** The gateway's answer to a request. Throws CircuitError: broken, full, or silent for so long. */
   request(bytes: Uint8Array, options: { timeoutMs: number; signal?: AbortSignal }): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
+      if (this.#reserved > 0) this.#reserved--
       if (!this.hasRoom) return reject(new CircuitError('the circuit is closed or full'))
       if (options.signal?.aborted) return reject(new CircuitError('no longer wanted'))
       const stream = this.#nextStream()
@@ -139,8 +148,9 @@ export class ClientCircuit implements CircuitEnd {
         timer.cancel()
         options.signal?.removeEventListener('abort', onAbort)
         this.#requests.delete(stream)
-        if (answer instanceof Uint8Array) resolve(answer)
-        else reject(answer)
+        if (answer instanceof Uint8Array) return resolve(answer)
+        this.#givenUp.add(stream)
+        reject(answer)
       }
       const onAbort = (): void => settle(new CircuitError('no longer wanted'))
       const timer = this.#p.clock.setTimer(options.timeoutMs, () => settle(new CircuitError('no answer in time')))
@@ -192,8 +202,7 @@ export class ClientCircuit implements CircuitEnd {
     if (isWindowed(command)) {
       if (!this.#receiveWindow.received(from.tag)) throw new MalformedError('malformed circuit: window overrun')
       const answer = this.#joiner.add(message)
-      // An answer to a request given up meanwhile is dropped.
-      if (answer !== undefined) this.#requests.get(stream)?.settle(answer)
+      if (answer !== undefined && !this.#givenUp.delete(stream)) this.#requests.get(stream)?.settle(answer)
       for (let due = this.#receiveWindow.takeAck(); due !== undefined; due = this.#receiveWindow.takeAck()) {
         this.#send(from.hop, { command: RELAY_COMMANDS.ack, stream: 0, data: encodeAck(due) })
       }
@@ -278,7 +287,7 @@ export class ClientCircuit implements CircuitEnd {
 
   #nextStream(): number {
     do this.#stream = (this.#stream % 0xffff) + 1
-    while (this.#requests.has(this.#stream))
+    while (this.#requests.has(this.#stream) || this.#givenUp.has(this.#stream))
     return this.#stream
   }
 }

@@ -321,7 +321,11 @@ export class HushNode {
       if (!isAdmitted) return
       peer.id = descriptor.id
       this.view.markAlive(descriptor.id)
-    })
+    }, this.#reportBug)
+  }
+
+  readonly #reportBug = (error: unknown): void => {
+    this.#p.log('error', 'a descriptor could not be checked', { reason: messageOf(error) })
   }
 
   /** Who to compare views with: a node any member, a client its guard, and to begin with a seed. */

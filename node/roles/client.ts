@@ -52,8 +52,10 @@ import { receiptBody } from './keeper.ts'
 
 /** Shards on their way at once, of all puts together: this bounds memory. */
 const PUTS_MAX = 64
-/** Gateways tried for one request. */
+/** Gateways tried for one request ... */
 const GATEWAYS_TRIED_MAX = 4
+/** ... besides circuits that broke before they answered: when a guard dies they all do at once. */
+const CIRCUITS_LOST_MAX = 12
 /** Longer than the 10 s a request may take on the ring. */
 const ANSWER_TIMEOUT_MS = 15_000
 const CIRCUIT_WAIT_MS = 20_000
@@ -80,6 +82,12 @@ export interface ClientPorts {
   readonly pool: CircuitPool
   /** Shards that found no keeper yet; they outlive the process. */
   readonly pending: ShardStore
+}
+
+/** Why a request brought no outcome: the circuit broke under it, or the gateway or time failed it. */
+interface NoAnswer {
+  readonly end: 'lost' | 'failed'
+  readonly why: string
 }
 
 /** Fewer keepers answered than were asked; `attempts` says what happened, by role. */
@@ -170,12 +178,13 @@ export class Client {
     this.counts.puts++
     const cap = Math.max(1, Math.ceil(shardCount(STRIPE_K_MAX) / Math.max(1, pool.ready.length)))
     const tried: ClientCircuit[] = []
-    for (let tries = 0; tries < GATEWAYS_TRIED_MAX && !this.#isStopped; tries++) {
-      if (tries > 0) this.counts.retries++
+    for (let tries = 0, lost = 0; tries < GATEWAYS_TRIED_MAX && !this.#isStopped; tries++) {
+      if (tries + lost > 0) this.counts.retries++
       const nonce = random.bytes(NONCE_SIZE)
       const put = { ref: encodeContentRef(ref), leaseDays: LEASE_DAYS, nonce, bytes }
       const outcome = await this.#ask({ kind: 'put', put }, { spread, cap, tried })
-      if (typeof outcome === 'string') continue
+      if (outcome.end === 'lost' && ++lost <= CIRCUITS_LOST_MAX) tries--
+      if (outcome.end === 'lost' || outcome.end === 'failed') continue
       if (outcome.end === 'stored' && this.#isGoodReceipt(ref, nonce, outcome.receipt, profile.copies)) return true
       if (outcome.end === 'stored') this.counts.badReceipts++
       // A full keeper stays full whoever asks: another location is wanted.
@@ -192,8 +201,8 @@ export class Client {
     const attempts: string[] = []
     const tried: ClientCircuit[] = []
     let misses = 0
-    for (let tries = 0; tries < GATEWAYS_TRIED_MAX && !this.#isStopped; tries++) {
-      if (tries > 0) this.counts.retries++
+    for (let tries = 0, lost = 0; tries < GATEWAYS_TRIED_MAX && !this.#isStopped; tries++) {
+      if (tries + lost > 0) this.counts.retries++
       // After two gateways found nothing, members further on are asked.
       const skip = (wish.skip ?? 0) + Math.max(0, misses - 1)
       const get = { ref: encodeContentRef(ref), skip, isPastOwner: false, range: wish.range }
@@ -207,7 +216,8 @@ export class Client {
         },
       )
       if (wish.signal?.aborted) return undefined
-      if (typeof outcome === 'string') attempts.push(outcome)
+      if (outcome.end === 'lost' && ++lost <= CIRCUITS_LOST_MAX) tries--
+      else if (outcome.end === 'lost' || outcome.end === 'failed') attempts.push(outcome.why)
       else if (outcome.end === 'data') {
         if (isGoodData(ref, wish.range, outcome)) return outcome
         this.counts.badData++
@@ -219,11 +229,11 @@ export class Client {
     throw new RequestError(attempts)
   }
 
-  /** One request over one circuit not tried yet; a text says why there was no answer. */
+  /** One request over one circuit not tried yet. */
   async #ask(
     request: Parameters<typeof encodeCircuitRequest>[0],
     how: { spread?: string; cap: number; tried: ClientCircuit[]; signal?: AbortSignal },
-  ): Promise<Outcome | string> {
+  ): Promise<Outcome | NoAnswer> {
     const { pool } = this.#p
     const load = how.spread === undefined ? undefined : this.#spreadOf(how.spread)
     const isFresh = (circuit: ClientCircuit): boolean => !how.tried.includes(circuit)
@@ -236,7 +246,7 @@ export class Client {
       circuit = await pool.acquire(accept, CIRCUIT_WAIT_MS)
     } catch (error) {
       if (!(error instanceof UnavailableError)) throw error
-      return error.message
+      return { end: 'failed', why: error.message }
     }
     how.tried.push(circuit)
     load?.set(circuit, (load.get(circuit) ?? 0) + 1)
@@ -245,10 +255,10 @@ export class Client {
       const answer = await circuit.request(encodeCircuitRequest(request), { timeoutMs: ANSWER_TIMEOUT_MS, ...wait })
       return decodeCircuitOutcome(answer)
     } catch (error) {
-      if (error instanceof CircuitError) return error.message
+      if (error instanceof CircuitError) return { end: circuit.isOpen ? 'failed' : 'lost', why: error.message }
       if (!(error instanceof PeerError)) throw error
       circuit.close()
-      return 'the gateway answered nonsense'
+      return { end: 'failed', why: 'the gateway answered nonsense' }
     } finally {
       pool.released()
     }

@@ -102,7 +102,7 @@ export class SocketLink implements Link {
     socket.on('message', (data, isBinary) => this.#onMessage(data as Buffer, isBinary))
     socket.on('ping', () => this.#onHeard())
     socket.on('pong', () => this.#onHeard())
-    socket.on('error', (error) => this.#end(reasonOf(error), VIOLATION))
+    socket.on('error', (error) => this.#onError(error))
     socket.on('close', (code) => this.#onGone(code))
   }
 
@@ -215,6 +215,11 @@ export class SocketLink implements Link {
     this.#heardMs = this.#around.clock.monotonicMs()
   }
 
+  #onError(error: Error): void {
+    if (this.#endReason === undefined && isFrameFault(error)) this.#violate(reasonOf(error))
+    else this.#end(reasonOf(error), VIOLATION)
+  }
+
   #violate(reason: string): void {
     this.#around.counts.violations += 1
     this.#end(reason, VIOLATION)
@@ -267,10 +272,15 @@ export class SocketLink implements Link {
   }
 }
 
+/** Whether the peer sent what is no frame, or more than a frame may hold; else the connection itself failed. */
+function isFrameFault(error: Error): boolean {
+  return String((error as { code?: unknown }).code).startsWith('WS_ERR_')
+}
+
 /** Our own words for what the WebSocket library or the socket says. */
 function reasonOf(error: Error): string {
   const code = String((error as { code?: unknown }).code)
   if (code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH') return 'a message from the peer that is too large'
   if (code === 'WS_ERR_TOO_MANY_BUFFERED_PARTS') return 'a message from the peer in too many pieces'
-  return code.startsWith('WS_ERR_') ? 'a malformed frame from the peer' : 'connection lost'
+  return isFrameFault(error) ? 'a malformed frame from the peer' : 'connection lost'
 }

@@ -1,9 +1,10 @@
 /** The production composition on ports that are not sockets: join, put, get, loss and leave. SPEC overview §2 */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { compareBytes, equalBytes, toHex } from '../../core/index.ts'
+import { CIRCUIT_REQUESTS_MAX, compareBytes, equalBytes, LEAF_COUNT, toHex } from '../../core/index.ts'
 import type { HushNode } from '../../node/compose.ts'
 import { systemJitter, systemRandom } from '../../node/system/index.ts'
-import { openObject, putObject } from '../../storage/index.ts'
+import { encodeCircuitRequest } from '../../routing/index.ts'
+import { encodeContentRef, openObject, putObject } from '../../storage/index.ts'
 import { MemoryNetwork } from './memory-network.ts'
 
 const network = new MemoryNetwork()
@@ -97,6 +98,45 @@ describe('a network out of ports', () => {
     await leaver?.node.leave()
     await leaver?.node.stop()
     expect(await get(reader, address)).toBe(Buffer.from(bytes).toString('base64'))
+  })
+
+  it('goes on reading when its guard dies and takes every circuit along', async () => {
+    const bytes = systemRandom().bytes(5_000_000)
+    const { address } = await put(author, bytes)
+    const object = await openObject(address, { fetch: reader.client.fetcher(), jitter: systemJitter() })
+    const parts: Uint8Array[] = []
+    for await (const part of object.read()) {
+      parts.push(part)
+      const guard = reader.guards.inUse?.id
+      if (parts.length > 1 || guard === undefined) continue
+      await network.members
+        .find(({ node }) => node.member !== undefined && equalBytes(node.member.id, guard))
+        ?.node.stop()
+    }
+    expect(Buffer.concat(parts).equals(bytes)).toBe(true)
+  })
+
+  it('keeps a circuit whose requests are given up by the dozen', async () => {
+    const { address } = await put(author, systemRandom().bytes(1_000))
+    const circuit = reader.pool.ready[0]
+    if (circuit === undefined || address.kind !== 'private') throw new Error('no circuit')
+    const ref = encodeContentRef({ kind: 'root', id: address.locator, copy: 0 })
+    const get = { ref, skip: 0, isPastOwner: false, range: { from: 0, count: LEAF_COUNT } }
+    let taken = 0
+    for (let i = 0; i < 3 * CIRCUIT_REQUESTS_MAX; i++) {
+      if (!circuit.hasRoom) break
+      const gone = new AbortController()
+      const answer = circuit.request(encodeCircuitRequest({ kind: 'get', get }), {
+        timeoutMs: 9_000,
+        signal: gone.signal,
+      })
+      gone.abort()
+      await expect(answer).rejects.toThrow('no longer wanted')
+      taken++
+    }
+    expect(taken).toBe(CIRCUIT_REQUESTS_MAX)
+    await until(() => circuit.hasRoom, 'answers that nobody waits for')
+    expect(circuit.isOpen).toBe(true)
   })
 
   it('says not found for an address nobody has stored', async () => {

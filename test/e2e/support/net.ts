@@ -81,7 +81,8 @@ export class Net {
   async liveNodes(): Promise<string[]> {
     const members = await this.members()
     const live = []
-    for (const { name, role, home, pid } of members) if (role === 'node' && (await isRunning(pid, home))) live.push(name)
+    for (const { name, role, home, pid } of members)
+      if (role === 'node' && (await isRunning(pid, home))) live.push(name)
     return live
   }
 

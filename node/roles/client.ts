@@ -11,6 +11,7 @@ import {
   type Jitter,
   LEAF_COUNT,
   type Log,
+  messageOf,
   type NetworkId,
   type NodeId,
   PeerError,
@@ -115,10 +116,12 @@ export class Client {
 
   /** Goes on placing what found no keeper, until stopped. */
   start(): void {
-    const { clock, jitter } = this.#p
+    const { clock, jitter, log } = this.#p
     clock.setTimer(around(jitter, PENDING_EVERY_MS, 0.5), () => {
       if (this.#isStopped) return
-      void this.#placePending().finally(() => this.start())
+      void this.#placePending()
+        .catch((error: unknown) => log('debug', 'pending shards wait on', { reason: messageOf(error) }))
+        .finally(() => this.start())
     })
   }
 
@@ -245,7 +248,8 @@ export class Client {
     try {
       circuit = await pool.acquire(accept, CIRCUIT_WAIT_MS)
     } catch (error) {
-      if (!(error instanceof UnavailableError)) throw error
+      // Without any circuit nothing can be asked of anybody: that is no refusal of one keeper.
+      if (!(error instanceof UnavailableError) || pool.ready.length === 0) throw error
       return { end: 'failed', why: error.message }
     }
     how.tried.push(circuit)

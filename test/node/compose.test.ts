@@ -139,6 +139,19 @@ describe('a network out of ports', () => {
     expect(circuit.isOpen).toBe(true)
   })
 
+  it('ends a put with the reason when no circuit can be built', async () => {
+    const alone = new MemoryNetwork()
+    const client = await alone.addClient()
+    const { random, place } = { random: systemRandom(), place: client.client.placer() }
+    const source = (async function* () {
+      yield Uint8Array.of(1)
+    })()
+    await expect(putObject({ source, kind: 'private' }, { random, place })).rejects.toThrow(
+      /no circuit into the network/,
+    )
+    await alone.stop()
+  })
+
   it('says not found for an address nobody has stored', async () => {
     const unknown = { kind: 'private', locator: systemRandom().bytes(32), key: systemRandom().bytes(32) } as const
     await expect(get(reader, unknown)).rejects.toThrow(/not found by 8 of 8 keepers/)

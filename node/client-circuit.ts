@@ -148,9 +148,11 @@ export class ClientCircuit implements CircuitEnd {
         timer.cancel()
         options.signal?.removeEventListener('abort', onAbort)
         this.#requests.delete(stream)
-        if (answer instanceof Uint8Array) return resolve(answer)
-        this.#givenUp.add(stream)
-        reject(answer)
+        if (answer instanceof Uint8Array) resolve(answer)
+        else {
+          this.#givenUp.add(stream)
+          reject(answer)
+        }
       }
       const onAbort = (): void => settle(new CircuitError('no longer wanted'))
       const timer = this.#p.clock.setTimer(options.timeoutMs, () => settle(new CircuitError('no answer in time')))

@@ -4,7 +4,7 @@
  * nothing can be poisoned on the way. SPEC ring §7
  */
 import { equalBytes, type NodeId } from '../../core/index.ts'
-import { indexAtOrAfter } from './point.ts'
+import { indexAtOrAfter, isUpTo } from './point.ts'
 
 const DIGITS = 64
 const FINGERS_PER_LEVEL = 15
@@ -18,15 +18,13 @@ export function fingersOf(self: NodeId, members: readonly NodeId[]): readonly No
   const nearest = firstAfter(self, members, plus(self, { digit: DIGITS - 1, value: 1 }))
   if (nearest === undefined) return []
   for (let digit = 0; digit < DIGITS; digit++) {
-    let reachesFarther = false
     for (let value = 1; value <= FINGERS_PER_LEVEL; value++) {
       const finger = firstAfter(self, members, plus(self, { digit, value }))
-      if (finger === undefined) continue
-      fingers.add(finger)
-      if (finger !== nearest) reachesFarther = true
+      if (finger !== undefined) fingers.add(finger)
     }
-    // A step so short that all its points lie before the nearest node: shorter ones do too.
-    if (!reachesFarther) break
+    // All points of so short a step lie before the nearest node: those of shorter ones do too.
+    const farthest = plus(self, { digit, value: FINGERS_PER_LEVEL })
+    if (isUpTo(self, farthest, nearest)) break
   }
   return [...fingers]
 }

@@ -146,6 +146,12 @@ describe('fingers', () => {
     )
   })
 
+  it('reach every member of a crowd that lies within a sixteenth of the circle', () => {
+    const crowd = [0x00, 0x86, 0xf9].map((second) => Uint8Array.of(0xe9, second, ...new Uint8Array(30)) as NodeId)
+    const [self, ...others] = crowd as [NodeId, ...NodeId[]]
+    expect(fingersOf(self, crowd)).toEqual(others)
+  })
+
   it('are about 36 in a ring of 1,000', () => {
     const mean = members.reduce((sum, id) => sum + fingersOf(id, members).length, 0) / members.length
     expect(mean).toBeGreaterThan(30)

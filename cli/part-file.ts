@@ -33,8 +33,7 @@ export function safeFileName(name: string | undefined, fallback: string): string
     // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out
     .replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffd<>:"|?*]/g, '')
     .replace(/^[.\s-]+/, '')
-    .replace(/[.\s]+$/, '')
-  const short = cutToBytes(clean, NAME_SIZE_MAX)
+  const short = cutToBytes(clean, NAME_SIZE_MAX).replace(/[.\s]+$/, '')
   return short === '' || /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i.test(short) ? fallback : short
 }
 

@@ -6,8 +6,10 @@ import { demoCommand } from './commands/demo.ts'
 import { downCommand } from './commands/down.ts'
 import { getCommand } from './commands/get.ts'
 import { initCommand } from './commands/init.ts'
+import { keepCommand } from './commands/keep.ts'
 import { networkCommand } from './commands/network.ts'
 import { putCommand } from './commands/put.ts'
+import { repairCommand, repairKeyCommand } from './commands/repair.ts'
 import { inviteCommand, statusCommand } from './commands/status.ts'
 import { testnetCommand } from './commands/testnet.ts'
 import { upCommand } from './commands/up.ts'
@@ -62,10 +64,12 @@ Joining a network:
   tar c folder | hush put -                        hush get ADDRESS -o - | tar x
   hush put --public report.pdf                     a short address, the hash of the content
   hush check ADDRESS                               how well it can be reached
+  hush repair ADDRESS                              rebuild what is missing, renew the rest
+  hush keep ADDRESS                                have the daemon do that every week
   hush down
 
 Answers go to standard output, everything else to standard error. --json makes both readable for
-programs. Exit codes: 0 done, 2 input, 3 stored but degraded, 4 unavailable, 5 another node's fault,
+programs. Exit codes: 0 done, 2 input, 3 degraded, 4 unavailable, 5 another node's fault,
 6 this machine's disk or rights, 1 a fault of hush.`
 
 function makeProgram(world: World, setExit: (code: number) => void): Command {
@@ -79,6 +83,9 @@ function makeProgram(world: World, setExit: (code: number) => void): Command {
   program.addCommand(putCommand(world, setExit))
   program.addCommand(getCommand(world))
   program.addCommand(checkCommand(world, setExit))
+  program.addCommand(repairCommand(world, setExit))
+  program.addCommand(repairKeyCommand(world))
+  program.addCommand(keepCommand(world))
   program.addCommand(initCommand(world))
   program.addCommand(upCommand(world, setExit))
   program.addCommand(downCommand(world))

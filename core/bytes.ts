@@ -77,13 +77,13 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
 }
 
 const UTF8_IN = new TextEncoder()
-const UTF8_OUT = new TextDecoder('utf-8', { fatal: true })
+const UTF8_OUT = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 export function fromUtf8(text: string): Uint8Array {
   return UTF8_IN.encode(text)
 }
 
-/** The text, or undefined when the bytes are not valid UTF-8. */
+/** The text, or undefined when the bytes are not valid UTF-8. A byte order mark stays: two byte strings, two texts. */
 export function toUtf8(bytes: Uint8Array): string | undefined {
   try {
     return UTF8_OUT.decode(bytes)

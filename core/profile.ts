@@ -52,9 +52,9 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
   testnet: {
     name: 'testnet',
     successors: 6,
-    stabiliseEveryMs: SECOND,
+    stabiliseEveryMs: 2 * SECOND,
     puzzleBits: 0,
-    gossipEveryMs: 2 * SECOND,
+    gossipEveryMs: 4 * SECOND,
     descriptorEveryMs: 20 * SECOND,
     leaveForwardMs: 3 * SECOND,
     guardAgeMs: 48 * HOUR,

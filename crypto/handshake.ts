@@ -114,6 +114,11 @@ export function answerHandshake(
   return { reply: concatBytes(opening, auth), keys }
 }
 
+/** X, the client's one-time key, out of a handshake message: a view of it. */
+export function clientKeyOf(message: Uint8Array): Uint8Array {
+  return message.subarray(X_AT, EK_AT)
+}
+
 /** Undefined for a client key with coefficients out of range (FIPS 203 §7.2). */
 function encapsulate(
   ek: Uint8Array,

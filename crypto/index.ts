@@ -7,6 +7,7 @@ export {
   answerHandshake,
   beginHandshake,
   type CircuitKeys,
+  clientKeyOf,
   HANDSHAKE_MESSAGE_SIZE,
   HANDSHAKE_REPLY_SIZE,
 } from './handshake.ts'
@@ -15,6 +16,7 @@ export { nodeIdOf, solveIdentity } from './identity.ts'
 export { hkdf } from './kdf.ts'
 export { LABELS, type Label } from './labels.ts'
 export { isLeafRange, type LeafRange, merkleProof, merkleRoot, verifyMerkleProof } from './merkle.ts'
+export { type HandshakePuzzle, PUZZLE_EFFORT, PuzzleSearch, puzzleEffort } from './puzzle.ts'
 export { combineShares, evaluateShare, ShareSetError, splitSecret } from './shamir/index.ts'
 export { isSafePublicKey, SIGNATURE_SIZE, type SigningKey, signingKeyFromSeed, verifySignature } from './sign.ts'
 export { aesCtr } from './stream.ts'

@@ -17,6 +17,7 @@ export const LABELS = {
   handshakeTranscript: 'hush/1/handshake-transcript',
   handshakeKeys: 'hush/1/handshake-keys',
   receipt: 'hush/1/receipt',
+  handshakePuzzle: 'hush/1/handshake-puzzle',
 
   // invites, addresses and roots
   invite: 'hush/1/invite',
@@ -27,6 +28,11 @@ export const LABELS = {
   signedRoot: 'hush/1/signed-root',
   sign: 'hush/1/sign',
   enc: 'hush/1/enc',
+
+  // looking after objects
+  repairKeyChecksum: 'hush/1/repair-key-checksum',
+  repairSubject: 'hush/1/repair-subject',
+  possession: 'hush/1/possession',
 
   // stripes and shards
   dataKey: 'hush/1/data-key',

@@ -10,10 +10,10 @@ import type { PeerLink } from './links.ts'
 /** Calls one link may have outstanding; a further one fails at once. */
 const OUTSTANDING_MAX = 256
 
-type Answer = Extract<Call, { kind: 'ringState' | 'copied' | 'haves' }>
+type Answer = Extract<Call, { kind: 'ringState' | 'copied' | 'haves' | 'proved' }>
 type Question = Exclude<Call, Answer>
 type WithoutTag<T> = T extends unknown ? Omit<T, 'tag'> : never
-type AnswerTo = { ringQuery: 'ringState'; copy: 'copied'; have: 'haves' }
+type AnswerTo = { ringQuery: 'ringState'; copy: 'copied'; have: 'haves'; prove: 'proved' }
 
 interface Waiting {
   readonly wanted: Answer['kind']
@@ -34,7 +34,7 @@ export class Calls {
     question: Q,
     timeoutMs: number,
   ): Promise<Extract<Answer, { kind: AnswerTo[Q['kind']] }> | undefined> {
-    const wanted = { ringQuery: 'ringState', copy: 'copied', have: 'haves' } as const
+    const wanted = { ringQuery: 'ringState', copy: 'copied', have: 'haves', prove: 'proved' } as const
     this.#tag = (this.#tag + 1) % 2 ** 32
     const tag = this.#tag
     const open = this.#waiting.get(peer) ?? new Map<number, Waiting>()

@@ -12,6 +12,7 @@ import {
   type NodeId,
   type Profile,
   shuffle,
+  type Timer,
   UnavailableError,
 } from '../core/index.ts'
 import { areApart, type Descriptor, pickMiddle, type View } from '../routing/index.ts'
@@ -20,7 +21,8 @@ import type { Guards } from './guards.ts'
 
 /** Circuits built at the same time: a handshake costs milliseconds at each hop. */
 const BUILDING_MAX = 4
-const TICK_MS = 500
+/** How often the pool looks: circuits are missing; the view is too small for as many as wanted; all is well. */
+const TICK_MS = { missing: 500, small: 2_000, complete: 10_000 }
 /** After a failed build the next waits a little longer each time. */
 const BACKOFF_MS = { min: 250, max: 8_000 }
 
@@ -63,6 +65,7 @@ export class CircuitPool {
   #known: { members: readonly NodeId[]; guard: Descriptor | undefined; gateways: readonly NodeId[] } | undefined
   #notBeforeMs = 0
   #isStopped = false
+  #timer: Timer | undefined
   #lastFailure = 'the view of the network is empty'
   /** For the metrics. */
   readonly counts = { built: 0, failed: 0 }
@@ -77,6 +80,7 @@ export class CircuitPool {
 
   stop(): void {
     this.#isStopped = true
+    this.#timer?.cancel()
     for (const { circuit } of this.#pooled) circuit.close()
     for (const waiter of [...this.#waiters]) waiter.settle(undefined)
   }
@@ -143,7 +147,14 @@ export class CircuitPool {
     this.#retire()
     const missing = this.wanted - this.ready.length - this.building
     for (let i = 0; i < Math.min(missing, BUILDING_MAX - this.building); i++) void this.#build()
-    this.#p.clock.setTimer(TICK_MS, () => this.#tick())
+    const isMissing = missing > 0 || this.wanted === 0 || this.#waiters.size > 0
+    const isSmall = this.wanted < this.#p.profile.gateways
+    this.#tickIn(isMissing ? TICK_MS.missing : isSmall ? TICK_MS.small : TICK_MS.complete)
+  }
+
+  #tickIn(delayMs: number): void {
+    this.#timer?.cancel()
+    this.#timer = this.#p.clock.setTimer(delayMs, () => this.#tick())
   }
 
   /** Closes circuits past their time once nothing runs on them and others are there. */
@@ -187,6 +198,7 @@ export class CircuitPool {
       this.#pooled.push({ circuit, retireMs })
       circuit.onClosed = () => {
         this.#pooled = this.#pooled.filter((pooled) => pooled.circuit !== circuit)
+        if (!this.#isStopped) this.#tickIn(TICK_MS.missing)
       }
       this.counts.built++
       this.#backoffMs = BACKOFF_MS.min

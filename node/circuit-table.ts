@@ -14,20 +14,23 @@ import {
 } from '../routing/index.ts'
 import type { PeerLink } from './links.ts'
 
-/** Circuits on one link; a CREATE beyond is refused. */
+/** Circuits on one link, on that of a stranger, and those others opened in all; a CREATE beyond is refused. */
 const CIRCUITS_MAX = 1_024
+const STRANGER_CIRCUITS_MAX = 64
+const ACCEPTED_MAX = 8_192
 
 /** What takes the cells of one circuit on one link. */
 export interface CircuitEnd {
   /** `raw` is the cell's own memory and may be sent on. */
   onRelay(cell: Cell, raw: Uint8Array): void
   onCreated(body: Uint8Array): void
-  /** The other side ended it, or the link broke. The entry is gone already. */
-  onDestroyed(): void
+  /** The other side ended it, with the body of its destroy, or the link broke. The entry is gone already. */
+  onDestroyed(body?: Uint8Array): void
 }
 
 export class CircuitTable {
   readonly #ends = new Map<PeerLink, Map<number, CircuitEnd>>()
+  #accepted = 0
   /** Takes CREATE cells; absent on nodes that do not relay. */
   onCreate: ((peer: PeerLink, circuit: number, body: Uint8Array) => void) | undefined
 
@@ -49,16 +52,24 @@ export class CircuitTable {
 
   /** Registers a circuit that the peer opened. False: too many. */
   accept(peer: PeerLink, circuit: number, end: CircuitEnd): boolean {
-    if (this.#of(peer).size >= CIRCUITS_MAX) return false
+    const limit = peer.id === undefined ? STRANGER_CIRCUITS_MAX : CIRCUITS_MAX
+    if (this.#of(peer).size >= limit || this.#accepted >= ACCEPTED_MAX) return false
     this.#set(peer, circuit, end)
+    this.#accepted++
     return true
   }
 
+  /** Another end takes over a circuit. Does nothing when it is gone. */
+  replace(peer: PeerLink, circuit: number, end: CircuitEnd): void {
+    const ends = this.#ends.get(peer)
+    if (ends?.has(circuit) === true) ends.set(circuit, end)
+  }
+
   /** Ends a circuit on one link and says so there. Does nothing when it is gone. */
-  destroy(peer: PeerLink, circuit: number, reason: DestroyReason): void {
+  destroy(peer: PeerLink, circuit: number, reason: DestroyReason, effort = 0): void {
     if (!this.#remove(peer, circuit)) return
     if (reason !== DESTROY_REASONS.finished) peer.dropCircuit(circuit)
-    peer.sendCommand(circuit, COMMANDS.destroy, encodeDestroy(reason))
+    peer.sendCommand(circuit, COMMANDS.destroy, encodeDestroy(reason, effort))
   }
 
   /** Throws MalformedError when the peer breaks the rules of numbers. */
@@ -78,13 +89,14 @@ export class CircuitTable {
     else if (cell.command === COMMANDS.created) end.onCreated(cell.body)
     else if (cell.command === COMMANDS.destroy && this.#remove(peer, cell.circuit)) {
       peer.dropCircuit(cell.circuit)
-      end.onDestroyed()
+      end.onDestroyed(cell.body)
     }
   }
 
   onClosed(peer: PeerLink): void {
     const ends = this.#ends.get(peer)
     this.#ends.delete(peer)
+    for (const circuit of ends?.keys() ?? []) if (isAccepted(peer, circuit)) this.#accepted--
     for (const end of ends?.values() ?? []) end.onDestroyed()
   }
 
@@ -102,11 +114,17 @@ export class CircuitTable {
   #remove(peer: PeerLink, circuit: number): boolean {
     const isHere = this.#ends.get(peer)?.delete(circuit) === true
     if (isHere) peer.holds--
+    if (isHere && isAccepted(peer, circuit)) this.#accepted--
     return isHere
   }
 }
 
+/** Whether the peer opened this circuit. */
+function isAccepted(peer: PeerLink, circuit: number): boolean {
+  return isDialersCircuit(circuit) !== peer.isDialer
+}
+
 /** Tells the peer that its CREATE leads nowhere. */
-export function refuse(peer: PeerLink, circuit: number): void {
-  peer.sendCommand(circuit, COMMANDS.destroy, encodeDestroy(DESTROY_REASONS.failed))
+export function refuse(peer: PeerLink, circuit: number, reason: DestroyReason = DESTROY_REASONS.failed): void {
+  peer.sendCommand(circuit, COMMANDS.destroy, encodeDestroy(reason))
 }

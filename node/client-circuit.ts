@@ -17,7 +17,7 @@ import {
   type Timer,
   UnavailableError,
 } from '../core/index.ts'
-import { beginHandshake } from '../crypto/index.ts'
+import { beginHandshake, clientKeyOf } from '../crypto/index.ts'
 import {
   bodyOf,
   type Cell,
@@ -31,6 +31,8 @@ import {
   decodeExtended,
   decodeExtendFailed,
   EXTEND_FAILURES,
+  effortAsked,
+  effortOfExtendFailed,
   encodeAck,
   encodeCreate,
   encodeExtend,
@@ -44,8 +46,11 @@ import {
 } from '../routing/index.ts'
 import type { CircuitEnd, CircuitTable } from './circuit-table.ts'
 import type { PeerLink } from './links.ts'
+import type { PuzzleSolver } from './puzzle-solver.ts'
 
 const HOP_TIMEOUT_MS = 10_000
+/** How often a hop may ask for work, each time for more than before. */
+const PUZZLES_MAX = 3
 
 /** A circuit could not be built, or broke; `hop` (from 1) is where, when that can be told. */
 export class CircuitError extends UnavailableError {
@@ -66,7 +71,11 @@ export interface ClientCircuitPorts {
   readonly random: SecretRandom
   readonly circuits: CircuitTable
   readonly networkId: NetworkId
+  readonly puzzles: PuzzleSolver
 }
+
+/** What answers a CREATE or EXTEND: the handshake's reply, or the effort that the relay asks for first. */
+type HopAnswer = Uint8Array | { readonly effort: number }
 
 interface Waiting {
   settle(answer: Uint8Array | CircuitError): void
@@ -82,7 +91,7 @@ export class ClientCircuit implements CircuitEnd {
   readonly #layers: ClientLayers
   #circuit: number | undefined
   #isClosed = false
-  #answer: ((message: RelayMessage | Uint8Array | CircuitError) => void) | undefined
+  #answer: ((message: RelayMessage | Uint8Array | CircuitError | { readonly effort: number }) => void) | undefined
   #stream = 0
   #reserved = 0
   readonly #requests = new Map<number, Waiting>()
@@ -174,9 +183,12 @@ export class ClientCircuit implements CircuitEnd {
     this.#answer?.(decodeCreated(body))
   }
 
-  onDestroyed(): void {
+  onDestroyed(body?: Uint8Array): void {
     this.#circuit = undefined
-    this.#end()
+    const effort = body && effortAsked(body)
+    // Only a guard that has not answered yet may ask for work; its answer to the next CREATE decides.
+    if (effort !== undefined && this.#layers.hops === 0 && this.#answer !== undefined) this.#answer({ effort })
+    else this.#end()
   }
 
   onRelay(cell: Cell): void {
@@ -223,15 +235,31 @@ export class ClientCircuit implements CircuitEnd {
     const { random, networkId } = this.#p
     const handshake = beginHandshake({ random, networkId, relayId: relay.id, hop, onionKey: relay.onionKey })
     if (handshake === undefined) throw new CircuitError('unusable onion key', { hop, isHopAtFault: true })
-    const create = { hop, message: handshake.message }
-    const reply = await this.#ask(hop, () => {
-      if (hop === 1) return this.#create(encodeCreate(create))
-      const data = encodeExtend({ relayId: relay.id, ...create })
-      return this.#send(hop - 1, { command: RELAY_COMMANDS.extend, stream: 0, data })
-    })
-    const keys = handshake.finish(reply)
+    const { message } = handshake
+    let answer: HopAnswer = { effort: 0 }
+    let effort = 0
+    for (let puzzles = 0; !(answer instanceof Uint8Array); puzzles++) {
+      const proof = puzzles === 0 ? undefined : await this.#work(relay, { message, effort })
+      if (puzzles > PUZZLES_MAX || (puzzles > 0 && proof === undefined)) {
+        throw new CircuitError('a relay asks for more work than is worth it', { hop })
+      }
+      answer = await this.#ask(hop, () => {
+        const create = { hop, message, proof }
+        if (hop === 1) return this.#create(encodeCreate(create))
+        const data = encodeExtend({ relayId: relay.id, ...create })
+        return this.#send(hop - 1, { command: RELAY_COMMANDS.extend, stream: 0, data })
+      })
+      // What was enough a moment ago may no longer be, while many others work as well.
+      if (!(answer instanceof Uint8Array)) effort = Math.max(answer.effort, effort + 1)
+    }
+    const keys = handshake.finish(answer)
     if (keys === undefined) throw new CircuitError('the handshake failed', { hop, isHopAtFault: true })
     this.#layers.addHop(keys)
+  }
+
+  #work(relay: Descriptor, asked: { message: Uint8Array; effort: number }) {
+    const puzzle = { relayId: relay.id, clientKey: clientKeyOf(asked.message) }
+    return this.#p.puzzles.solve(puzzle, { bits: asked.effort, isWanted: () => !this.#isClosed })
   }
 
   #create(body: Uint8Array): boolean {
@@ -240,16 +268,18 @@ export class ClientCircuit implements CircuitEnd {
   }
 
   /** Sends, then waits for what answers a CREATE or EXTEND. */
-  #ask(hop: number, send: () => boolean): Promise<Uint8Array> {
+  #ask(hop: number, send: () => boolean): Promise<HopAnswer> {
     return new Promise((resolve, reject) => {
       let timer: Timer | undefined
       this.#answer = (answer) => {
         timer?.cancel()
         this.#answer = undefined
         if (answer instanceof CircuitError) return reject(answer)
-        if (answer instanceof Uint8Array) return resolve(answer)
+        if (answer instanceof Uint8Array || 'effort' in answer) return resolve(answer)
         if (answer.command === RELAY_COMMANDS.extended) return resolve(decodeExtended(answer.data))
-        const isHopAtFault = decodeExtendFailed(answer.data) !== EXTEND_FAILURES.busy
+        const reason = decodeExtendFailed(answer.data)
+        if (reason === EXTEND_FAILURES.puzzle) return resolve({ effort: effortOfExtendFailed(answer.data) })
+        const isHopAtFault = reason !== EXTEND_FAILURES.busy
         reject(new CircuitError('the circuit could not be extended', { hop, isHopAtFault }))
       }
       timer = this.#p.clock.setTimer(HOP_TIMEOUT_MS, () =>

@@ -26,6 +26,8 @@ import {
   decodeCall,
   decodeDescriptor,
   encodeCall,
+  encodeDescriptor,
+  encodedId,
   LINK_MESSAGE,
   type Link,
   type Listener,
@@ -39,10 +41,15 @@ import { CircuitPool } from './circuit-pool.ts'
 import { CircuitTable } from './circuit-table.ts'
 import type { SeedContact } from './config.ts'
 import { Guards } from './guards.ts'
+import type { LinkLimits, Standing } from './link-limits.ts'
 import { type Contact, LinkTable, type PeerLink } from './links.ts'
+import { Manners } from './manners.ts'
 import { Member } from './member.ts'
+import { PuzzleSolver } from './puzzle-solver.ts'
 import { Client } from './roles/client.ts'
+import { Admission } from './tasks/admission.ts'
 import { Gossip } from './tasks/gossip.ts'
+import { Steward } from './tasks/steward.ts'
 
 export interface NodePorts {
   readonly clock: Clock
@@ -74,6 +81,7 @@ export interface NodeSettings {
     readonly saveNonce: (nonce: number) => Promise<void>
   }
   readonly hasPrefixLimits: boolean
+  readonly linkLimits?: Partial<LinkLimits>
 }
 
 const VIEW_KEY = 'view'
@@ -89,7 +97,11 @@ export class HushNode {
   readonly pool: CircuitPool
   readonly client: Client
   readonly circuits: CircuitTable
+  readonly puzzles: PuzzleSolver
   readonly gossip: Gossip
+  readonly steward: Steward
+  readonly admission: Admission
+  readonly manners: Manners
   /** Set once this node has its id: relay, gateway, keeper. */
   member: Member | undefined
   address: string | undefined
@@ -111,7 +123,12 @@ export class HushNode {
     for (const seed of settings.seeds) this.#contacts.set(toHex(seed.id), seed)
     this.#calls = new Calls(clock)
     this.circuits = new CircuitTable()
+    this.puzzles = new PuzzleSolver({ clock })
+    this.manners = new Manners({ clock })
+    this.admission = new Admission({ clock, log, admit: (descriptors) => this.admit(descriptors) })
     this.links = new LinkTable(ports, {
+      limits: settings.linkLimits ?? {},
+      standingOf: (peer) => this.#standingOf(peer),
       onMessage: (peer, message) => this.#take(peer, message),
       onCircuitCell: (peer, cell, raw) => this.circuits.onCell(peer, cell, raw),
       onOpen: (peer) => {
@@ -136,7 +153,7 @@ export class HushNode {
       selfId,
       reach,
     })
-    this.pool = new CircuitPool({
+    const poolPorts = {
       clock,
       jitter,
       random,
@@ -144,21 +161,32 @@ export class HushNode {
       profile,
       networkId,
       circuits: this.circuits,
+      puzzles: this.puzzles,
       view: this.view,
       guards: this.guards,
       selfId,
       hasPrefixLimits: settings.hasPrefixLimits,
-    })
-    this.client = new Client({
+    }
+    this.pool = new CircuitPool(poolPorts)
+    const { view } = this
+    const clientPorts = { clock, jitter, random, log, profile, networkId, view, pending: ports.pending }
+    this.client = new Client({ ...clientPorts, pool: this.pool })
+    this.steward = new Steward({
       clock,
       jitter,
-      random,
       log,
-      profile,
-      networkId,
-      view: this.view,
-      pool: this.pool,
-      pending: ports.pending,
+      state,
+      // Circuits that carry nothing else: what a visit asks for is not to be matched with the user's own requests.
+      open: () => {
+        const pool = new CircuitPool(poolPorts)
+        const client = new Client({ ...clientPorts, pool })
+        pool.start()
+        const close = (): void => {
+          client.stop()
+          pool.stop()
+        }
+        return { ports: client.repairPorts(), close }
+      },
     })
     this.gossip = new Gossip({
       clock,
@@ -166,7 +194,7 @@ export class HushNode {
       log,
       profile,
       view: this.view,
-      admit: (descriptors) => this.admit(descriptors),
+      admit: (descriptors, from) => this.admission.offer(descriptors, from),
       partner: () => this.#gossipPartner(),
     })
   }
@@ -184,6 +212,7 @@ export class HushNode {
     this.gossip.start()
     this.pool.start()
     this.client.start()
+    this.steward.start()
     this.#saveViewNowAndThen()
   }
 
@@ -195,6 +224,7 @@ export class HushNode {
   async stop(): Promise<void> {
     this.#isStopped = true
     this.gossip.stop()
+    await this.steward.stop()
     this.client.stop()
     this.pool.stop()
     this.member?.stop()
@@ -221,6 +251,7 @@ export class HushNode {
   /** Takes descriptors into the view: signature, puzzle, age. Bad ones are passed over. */
   async admit(encoded: readonly Uint8Array[]): Promise<void> {
     for (const bytes of encoded) {
+      if (this.#isKnown(bytes)) continue
       try {
         await this.#admitOne(decodeDescriptor(bytes))
       } catch (error) {
@@ -228,6 +259,13 @@ export class HushNode {
         this.#p.log('debug', 'bad descriptor', { reason: messageOf(error) })
       }
     }
+  }
+
+  /** Whether just these bytes were admitted before: the most frequent case by far. */
+  #isKnown(encoded: Uint8Array): boolean {
+    const id = encodedId(encoded)
+    const known = id && this.view.get(id)
+    return known !== undefined && equalBytes(encodeDescriptor(known), encoded)
   }
 
   async #admitOne(descriptor: Descriptor): Promise<boolean> {
@@ -293,13 +331,14 @@ export class HushNode {
   #take(peer: PeerLink, message: Uint8Array): void {
     const type = message[0]
     if (type === undefined) throw new MalformedError('malformed message: empty')
+    if (!this.manners.admits(peer, type)) return
     if (type === LINK_MESSAGE.announce) {
       this.#announced(peer, message.subarray(1))
       return
     }
     if (this.gossip.onMessage(peer, message)) return
     const call = decodeCall(message)
-    if (call?.kind === 'ringState' || call?.kind === 'copied' || call?.kind === 'haves') {
+    if (call?.kind === 'ringState' || call?.kind === 'copied' || call?.kind === 'haves' || call?.kind === 'proved') {
       this.#calls.answered(peer, call)
       return
     }
@@ -309,6 +348,13 @@ export class HushNode {
       return
     }
     this.member.onMessage(peer, message, call)
+  }
+
+  /** What a link is worth when there are too many. The view knows the keys of members before they say anything. */
+  #standingOf(peer: PeerLink): Standing {
+    const id = peer.id ?? this.view.byKey(peer.key)?.id
+    if (id === undefined) return peer.isDialer ? 'member' : 'stranger'
+    return this.guards.has(id) || this.member?.ring.isNeighbour(id) === true ? 'kept' : 'member'
   }
 
   /** A peer shows who it is: the key of its descriptor must be the key of its link. */
@@ -344,7 +390,9 @@ export class HushNode {
   #saveViewNowAndThen(): void {
     this.#p.clock.setTimer(VIEW_SAVE_MS, () => {
       if (this.#isStopped) return
-      void this.#p.state.put(VIEW_KEY, this.view.toBytes())
+      this.#p.state.put(VIEW_KEY, this.view.toBytes()).catch((error: unknown) => {
+        this.#p.log('warn', 'the view could not be saved', { reason: messageOf(error) })
+      })
       this.#saveViewNowAndThen()
     })
   }

@@ -13,7 +13,8 @@ import {
   PROFILES,
   type PublicKey,
 } from '../core/index.ts'
-import { parseHostPort } from './system/index.ts'
+import { LINK_LIMITS } from './link-limits.ts'
+import { parseHostPort, TRANSPORT_LIMITS, type TransportLimits } from './system/index.ts'
 
 const GIB = 1024 ** 3
 
@@ -51,6 +52,14 @@ const configSchema = z.strictObject({
   metrics: hostPort.optional(),
   /** One hop and one finger per address prefix; off only where all nodes share one address. */
   prefixLimits: z.boolean().default(true),
+  /** Links of a node, and those from one address (IPv4, or IPv6 /64) or the network around it (/16, /32). */
+  links: z
+    .strictObject({
+      max: z.number().int().min(32).max(16_384).default(LINK_LIMITS.linksMax),
+      perAddress: z.number().int().min(1).default(TRANSPORT_LIMITS.perOriginMax),
+      perNetwork: z.number().int().min(1).default(TRANSPORT_LIMITS.perPrefixMax),
+    })
+    .prefault({}),
 })
 export type ConfigFile = z.infer<typeof configSchema>
 
@@ -133,4 +142,25 @@ function parseFile<T>(schema: z.ZodType<T>, text: string, file: string): T {
 function isLoopback(address: string): boolean {
   const host = parseHostPort(address)?.host
   return host === 'localhost' || host === '::1' || host?.startsWith('127.') === true
+}
+
+/** Above `links.max`, which others fill: room for links that this node opens itself. */
+const LINKS_RESERVED = 64
+const NO_RATE = { burst: Number.MAX_SAFE_INTEGER, perSecond: 0 }
+
+/** The settings' bounds on links. Where all nodes share one address there are none by address. */
+export function linkBoundsOf({ links, prefixLimits }: ConfigFile): Partial<TransportLimits> {
+  const linksMax = links.max + LINKS_RESERVED
+  if (!prefixLimits)
+    return { linksMax, perOriginMax: linksMax, perPrefixMax: linksMax, perOrigin: NO_RATE, perPrefix: NO_RATE }
+  return { linksMax, perOriginMax: links.perAddress, perPrefixMax: links.perNetwork }
+}
+
+/**
+ * The address a node dials from: that it listens on, when it is one of the loopback network's other than the
+ * first, so that nodes of a testnet differ by address to those they dial, as nodes elsewhere do.
+ */
+export function dialFromOf({ listen, prefixLimits }: ConfigFile): string | undefined {
+  const host = listen === undefined ? undefined : parseHostPort(listen)?.host
+  return prefixLimits && host?.startsWith('127.') === true && host !== '127.0.0.1' ? host : undefined
 }

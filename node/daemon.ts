@@ -2,13 +2,16 @@
  * One daemon: a home folder brought to life until it is told to stop. This is the one place where the
  * ports get their real makers. SPEC home §1-§3
  */
+import { LocalError } from '../core/index.ts'
 import { openLmdbStore } from '../storage/index.ts'
 import { HushNode } from './compose.ts'
 import {
   bytesOf,
   type ConfigFile,
+  dialFromOf,
   HomeStateError,
   type IdentityFile,
+  linkBoundsOf,
   type NetworkFile,
   networkIdOf,
   parseConfig,
@@ -22,6 +25,7 @@ import { addNodeMetrics } from './metrics.ts'
 import {
   type ControlSocket,
   type Home,
+  type HomeLock,
   keyLogOfEnvironment,
   lockHome,
   makeLog,
@@ -43,8 +47,17 @@ import {
 
 /** Shards of own puts that wait for a keeper: what is beyond is refused and the put fails. */
 const PENDING_QUOTA_BYTES = 1024 ** 3
+/** Between two commits of the shard store: writes gather meanwhile. The first after a rest does not wait. */
+const COMMIT_PAUSE_MS = 40
 /** Goes on until then even if handing over hangs. */
 const LEAVE_MS_MAX = 10 * 60_000
+/** So often a daemon looks whether its home is still its own. */
+const HOME_CHECK_MS = 30_000
+
+/** The home folder was removed or given to another while its daemon ran; the daemon has ended. */
+export class HomeLostError extends LocalError {
+  readonly code = 'ERR_HOME_LOST'
+}
 
 interface HomeFiles {
   readonly config: ConfigFile
@@ -68,7 +81,7 @@ export async function runDaemon(options: {
   const jitter = systemJitter()
   const lock = await lockHome(home, { jitter })
   try {
-    return await runLocked(home, files, { clock, jitter, ...(options.onReady && { onReady: options.onReady }) })
+    return await runLocked(home, files, { clock, jitter, lock, ...(options.onReady && { onReady: options.onReady }) })
   } finally {
     lock.release()
   }
@@ -80,6 +93,7 @@ async function runLocked(
   run: {
     clock: ReturnType<typeof systemClock>
     jitter: ReturnType<typeof systemJitter>
+    lock: HomeLock
     onReady?: () => void
   },
 ): Promise<number> {
@@ -90,15 +104,19 @@ async function runLocked(
   const isNode = config.role === 'node'
   const cacheBytes = Math.floor(config.quotaBytes * config.cacheShare)
   const onCorrupt = (): void => log('warn', 'a stored shard is damaged and was dropped')
+  const pause = () => new Promise<void>((resolve) => void clock.setTimer(COMMIT_PAUSE_MS, resolve))
   const keeping = isNode ? { quotaBytes: config.quotaBytes - cacheBytes, cacheBytes } : { quotaBytes: 0, cacheBytes: 0 }
-  const { store, cache } = openLmdbStore({ path: home.folder('shards'), ...keeping, onCorrupt })
+  const { store, cache } = openLmdbStore({ path: home.folder('shards'), ...keeping, onCorrupt, pause })
   const pending = openLmdbStore({ path: home.folder('pending'), quotaBytes: PENDING_QUOTA_BYTES, cacheBytes: 0 }).store
   const keyLog = keyLogOfEnvironment()
+  const dialFrom = dialFromOf(config)
   const transport = makeTransport({
     seed: bytesOf(identity.seed),
     networkId,
     clock,
     log,
+    limits: linkBoundsOf(config),
+    ...(dialFrom !== undefined && { dialFrom }),
     ...(keyLog && { keyLog }),
   })
   const node = new HushNode(
@@ -120,6 +138,7 @@ async function runLocked(
         },
       }),
       hasPrefixLimits: config.prefixLimits,
+      linkLimits: { linksMax: config.links.max },
     },
   )
   const metrics = makeMetrics({ withProcess: true })
@@ -146,6 +165,16 @@ async function runLocked(
   })
   const closers: { close(): Promise<unknown> }[] = []
   const ignoreSignals = onStopSignal(() => stop({ announce: true }))
+  let lost: HomeLostError | undefined
+  const watchHome = (): void =>
+    void clock.setTimer(HOME_CHECK_MS, () => {
+      if (run.lock.isHeld()) return watchHome()
+      lost = new HomeLostError(`the home ${home.path} was removed, or another process has it: this daemon ends`)
+      log('error', 'home-lost', { reason: lost.message })
+      // Unannounced, like a crash: if another process has the home it plays this very node.
+      stop({ announce: false })
+    })
+  watchHome()
   try {
     await node.start()
     if (config.metrics !== undefined) closers.push(await serveMetrics(metrics, config.metrics))
@@ -162,11 +191,15 @@ async function runLocked(
       const late = new Promise<void>((resolve) => void clock.setTimer(LEAVE_MS_MAX, resolve))
       await Promise.race([node.leave(), late])
     }
+    if (lost !== undefined) throw lost
     return 0
   } finally {
     ignoreSignals()
     for (const closer of closers) await closer.close()
-    await node.stop()
+    // The last state cannot be written where there is no home any more.
+    await node.stop().catch((error: unknown) => {
+      if (lost === undefined) throw error
+    })
     await transport.close()
     await store.close()
     await pending.close()

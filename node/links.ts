@@ -32,6 +32,7 @@ import {
   type Transport,
   writeHeader,
 } from '../routing/index.ts'
+import { giveWayTo, heaviest, LINK_LIMITS, type LinkLimits, type LinkWorth, type Standing } from './link-limits.ts'
 
 /** Handed to the link beyond this, cells wait in the fair queue, where order can still change. */
 const LINK_QUEUED_BYTES_HIGH = 256 * 1024
@@ -53,6 +54,10 @@ const DIAL_TIMEOUT_MS = 5_000
 /** A link nobody used for so long is closed; neighbours and guards are used all the time. */
 const IDLE_MS = 5 * 60_000
 const IDLE_CHECK_MS = 30_000
+/** Cells received, of all links, before what is held is summed up anew: 2 MiB. */
+const CELLS_BETWEEN_WEIGHING = 256
+/** Besides so often, and more often while a quarter of what may be held is. */
+const WEIGH_EVERY_MS = { calm: 1_000, heavy: 100 }
 
 /** Where a node can be found. */
 export interface Contact {
@@ -62,6 +67,8 @@ export interface Contact {
 }
 
 export interface LinkListener {
+  readonly limits: Partial<LinkLimits>
+  standingOf(peer: PeerLink): Standing
   onMessage(peer: PeerLink, message: Uint8Array): void
   /** `raw` is the whole cell, the listener's own memory; `cell.body` is a view of it. */
   onCircuitCell(peer: PeerLink, cell: Cell, raw: Uint8Array): void
@@ -82,17 +89,13 @@ export class PeerLink {
   /** Circuits and calls that run over this link: it is in use while above zero. */
   holds = 0
   readonly #link: Link
-  readonly #queue = new FairQueue({
-    flowItemsMax: FLOW_CELLS_MAX,
-    itemsMax: QUEUE_CELLS_MAX,
-    bytesMax: QUEUE_CELLS_MAX * CELL_SIZE,
-    controlItemsReserved: 64,
-  })
+  #queue = newQueue()
   readonly joiner = new MessageJoiner({ partialBytesMax: PARTIAL_BYTES_MAX })
   #isClosed = false
   #turn = 0
   #circuit = 0
   #usedMs: number
+  readonly #openedMs: number
   readonly #clock: Clock
 
   constructor(link: Link, from: { id: NodeId | undefined; clock: Clock }) {
@@ -102,16 +105,29 @@ export class PeerLink {
     this.isDialer = link.isDialer
     this.#clock = from.clock
     this.#usedMs = from.clock.monotonicMs()
+    this.#openedMs = this.#usedMs
   }
 
   get isClosed(): boolean {
     return this.#isClosed
+  }
+  /** A node of the ring, as far as is known; anybody else is a stranger and gets less. */
+  get isMember(): boolean {
+    return this.id !== undefined
   }
   get queuedBytes(): number {
     return this.#link.queuedBytes + this.#queue.bytes
   }
   get idleMs(): number {
     return this.holds > 0 ? 0 : this.#clock.monotonicMs() - this.#usedMs
+  }
+  /** What waits to be sent, and messages half arrived. */
+  get heldBytes(): number {
+    return this.#isClosed ? 0 : this.queuedBytes + this.joiner.heldBytes
+  }
+  worth(standing: Standing, nowMs: number): LinkWorth {
+    const { holds, heldBytes } = this
+    return { standing, holds, heldBytes, silentMs: nowMs - this.#usedMs, ageMs: nowMs - this.#openedMs }
   }
 
   /** A number for a new circuit: odd ones belong to the dialling side, even ones to the other. */
@@ -192,6 +208,22 @@ export class PeerLink {
   close(reason: string): void {
     this.#link.close(reason)
   }
+
+  /** Closes, and lets go at once of what was to be sent. */
+  shed(): void {
+    this.#isClosed = true
+    this.#queue = newQueue()
+    this.#link.close('holds too much')
+  }
+}
+
+function newQueue(): FairQueue {
+  return new FairQueue({
+    flowItemsMax: FLOW_CELLS_MAX,
+    itemsMax: QUEUE_CELLS_MAX,
+    bytesMax: QUEUE_CELLS_MAX * CELL_SIZE,
+    controlItemsReserved: 64,
+  })
 }
 
 export class LinkTable {
@@ -201,14 +233,20 @@ export class LinkTable {
   readonly #listener: LinkListener
   readonly #open = new Map<string, PeerLink[]>()
   readonly #dialling = new Map<string, Promise<PeerLink>>()
+  readonly #limits: LinkLimits
+  #sinceWeighed = 0
   #isStopped = false
+  /** Links closed in favour of others, newcomers refused, and links closed because they held too much. */
+  readonly counts = { gaveWay: 0, refused: 0, unburdened: 0 }
 
   constructor(ports: { transport: Transport; clock: Clock; log: Log }, listener: LinkListener) {
     this.#transport = ports.transport
     this.#clock = ports.clock
     this.#log = ports.log
     this.#listener = listener
+    this.#limits = { ...LINK_LIMITS, ...listener.limits }
     this.#closeIdle()
+    this.#weighNowAndThen()
   }
 
   get count(): number {
@@ -242,13 +280,49 @@ export class LinkTable {
 
   /** Takes in a link that a peer opened. */
   accept(link: Link): void {
-    if (this.#isStopped) link.close('stopping')
-    else this.#add(new PeerLink(link, { id: undefined, clock: this.#clock }))
+    if (this.#isStopped) return void link.close('stopping')
+    const peer = new PeerLink(link, { id: undefined, clock: this.#clock })
+    if (this.count >= this.#limits.linksMax && !this.#makeRoomFor(peer)) {
+      this.counts.refused++
+      return void link.close('full')
+    }
+    this.#add(peer)
+  }
+
+  get heldBytes(): number {
+    let sizeBytes = 0
+    for (const links of this.#open.values()) for (const peer of links) sizeBytes += peer.heldBytes
+    return sizeBytes
   }
 
   close(): void {
     this.#isStopped = true
     for (const peer of this.all()) peer.close('stopping')
+  }
+
+  #makeRoomFor(newcomer: PeerLink): boolean {
+    const out = giveWayTo(this.#listener.standingOf(newcomer), this.all(), this.#weigh())
+    if (out === undefined) return false
+    this.counts.gaveWay++
+    out.close('full')
+    return true
+  }
+
+  /** Closes links while all of them together hold too much. */
+  #unburden(): void {
+    this.#sinceWeighed = 0
+    while (this.heldBytes > this.#limits.heldBytesMax) {
+      const out = heaviest(this.all(), this.#weigh())
+      if (out === undefined) return
+      this.counts.unburdened++
+      this.#log('warn', 'link closed: all together hold too much', { heldBytes: out.heldBytes })
+      out.shed()
+    }
+  }
+
+  #weigh(): (peer: PeerLink) => LinkWorth {
+    const nowMs = this.#clock.monotonicMs()
+    return (peer) => peer.worth(this.#listener.standingOf(peer), nowMs)
   }
 
   async #dial(contact: Contact): Promise<PeerLink> {
@@ -289,6 +363,7 @@ export class LinkTable {
   }
 
   #take(peer: PeerLink, raw: Uint8Array): void {
+    if (++this.#sinceWeighed >= CELLS_BETWEEN_WEIGHING) this.#unburden()
     try {
       const cell = readCell(raw)
       if (cell.command === COMMANDS.padding) return
@@ -304,6 +379,16 @@ export class LinkTable {
       this.#log('warn', 'peer misbehaved', { reason: messageOf(error) })
       peer.close('misbehaved')
     }
+  }
+
+  /** What is on its way out grows without a cell coming in, when it comes from the disk. */
+  #weighNowAndThen(): void {
+    const isHeavy = this.heldBytes > this.#limits.heldBytesMax / 4
+    this.#clock.setTimer(isHeavy ? WEIGH_EVERY_MS.heavy : WEIGH_EVERY_MS.calm, () => {
+      if (this.#isStopped) return
+      this.#unburden()
+      this.#weighNowAndThen()
+    })
   }
 
   #closeIdle(): void {

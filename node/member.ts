@@ -89,7 +89,19 @@ export class Member {
     const { profile, networkId, view, calls, circuits, reach, key } = settings
     this.#onionKey = exchangeKeyFromSeed(settings.onionSeed)
     this.#descriptor = this.#sign()
-    this.keeper = new Keeper({ clock, log, store, calls, view, profile, networkId, key, selfId: this.id, reach })
+    this.keeper = new Keeper({
+      clock,
+      log,
+      random,
+      store,
+      calls,
+      view,
+      profile,
+      networkId,
+      key,
+      selfId: this.id,
+      reach,
+    })
     this.reconcile = new Reconcile({ clock, jitter, log, profile, keeper: this.keeper })
     this.ring = new RingUpkeep({
       clock,

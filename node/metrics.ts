@@ -12,6 +12,15 @@ export function addNodeMetrics(
     metrics.add({ name, help, kind: 'gauge', read })
   const counter = (name: string, help: string, read: () => number): void =>
     metrics.add({ name, help, kind: 'counter', read })
+  const byReason = (name: string, help: string, read: () => Readonly<Partial<Record<string, number>>>): void =>
+    metrics.add({
+      name,
+      help,
+      kind: 'counter',
+      labels: ['reason'],
+      read: () => Object.entries(read()).map(([reason, value]) => ({ labels: { reason }, value: value ?? 0 })),
+    })
+  const desk = () => node.member?.relay.desk
 
   gauge('links', 'open links', () => node.links.count)
   gauge('circuit_ends', 'circuit ends on open links, relayed ones twice', () => node.circuits.count)
@@ -32,6 +41,7 @@ export function addNodeMetrics(
   counter('circuits_answered_total', 'circuits answered as a relay', () => node.member?.relay.counts.circuits ?? 0)
   counter('circuits_built_total', 'own circuits built', () => node.pool.counts.built)
   counter('circuits_failed_total', 'own circuits that could not be built', () => node.pool.counts.failed)
+  gauge('ring_requests', 'requests under way', () => node.member?.router.open ?? 0)
   counter('ring_gets_total', 'gets taken from the ring or the own gateway', () => node.member?.router.counts.gets ?? 0)
   counter('ring_puts_total', 'puts taken from the ring or the own gateway', () => node.member?.router.counts.puts ?? 0)
   counter('ring_merged_total', 'gets merged with an equal one', () => node.member?.router.counts.merged ?? 0)
@@ -41,4 +51,27 @@ export function addNodeMetrics(
   })
   counter('client_retries_total', 'own requests tried again', () => node.client.counts.retries)
   counter('client_bad_receipts_total', 'receipts that did not hold', () => node.client.counts.badReceipts)
+  gauge('half_open_connections', 'connections without a link yet', () => transport.counts.halfOpen)
+  gauge('held_bytes', 'bytes of all links that wait or are half arrived', () => node.links.heldBytes)
+  gauge('circuit_held_bytes', 'bytes of circuits that end here', () => node.member?.relay.heldBytes ?? 0)
+  gauge('creates_waiting', 'circuits asked for that wait for their handshake', () => desk()?.waiting ?? 0)
+  gauge('puzzle_effort_bits', 'work that a circuit asked for must show now; 0: none', () => desk()?.effortAsked ?? 0)
+  byReason('connections_refused_total', 'connections that came to no link', () => transport.counts.refused)
+  byReason('creates_refused_total', 'circuits asked for and not answered', () => desk()?.counts.refused ?? {})
+  counter('creates_proven_total', 'circuits answered that had shown work', () => desk()?.counts.proven ?? 0)
+  counter('puzzles_solved_total', 'puzzles solved for own circuits', () => node.puzzles.counts.solved)
+  counter('puzzles_given_up_total', 'puzzles of own circuits not solved in time', () => node.puzzles.counts.givenUp)
+  byReason('links_shed_total', 'links closed or refused to bear a load', () => ({
+    'gave way': node.links.counts.gaveWay,
+    'no room': node.links.counts.refused,
+    'held too much': node.links.counts.unburdened,
+    flood: node.manners.counts.floods,
+  }))
+  counter('circuits_shed_total', 'circuits destroyed because all held too much', () => {
+    return node.member?.relay.counts.gaveWay ?? 0
+  })
+  counter('extends_refused_total', 'circuits not extended', () => node.member?.relay.counts.extendsRefused ?? 0)
+  counter('gossip_dropped_total', 'steps of gossip passed over, lists of descriptors dropped', () => {
+    return node.manners.counts.gossipPassedOver + node.admission.counts.dropped
+  })
 }

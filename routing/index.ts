@@ -25,6 +25,8 @@ export {
   EXTEND_FAILURES,
   type Extend,
   type ExtendFailure,
+  effortAsked,
+  effortOfExtendFailed,
   encodeAck,
   encodeCreate,
   encodeCreated,
@@ -33,6 +35,7 @@ export {
   encodeExtended,
   encodeExtendFailed,
   isWindowed,
+  type PuzzleProof,
   RELAY_COMMANDS,
   type RelayCommand,
   type RelayMessage,
@@ -56,6 +59,7 @@ export {
   type DescriptorFields,
   decodeDescriptor,
   encodeDescriptor,
+  encodedId,
   type Roles,
   signDescriptor,
   verifyDescriptor,
@@ -92,6 +96,7 @@ export {
   encodeRingGet,
   encodeRingOutcome,
   encodeRingPut,
+  encodeRingRenew,
   encodeRingWait,
   type GetRequest,
   HAVE_REFS_MAX,
@@ -101,13 +106,16 @@ export {
   LINK_MESSAGE,
   NONCE_SIZE,
   type Outcome,
+  PROVE_REFS_MAX,
   type PutRequest,
   REFUSAL,
   type Receipt,
+  type RenewRequest,
   RID_SIZE,
   type RingRequestMessage,
   WHOLE,
 } from './request/messages.ts'
+export { fingersOf } from './ring/fingers.ts'
 export { distance, isBetween, isUpTo } from './ring/point.ts'
 export { type Hop, isOwner, nextHop, ownersOf, rankOf } from './ring/route.ts'
 export { answerOf, isAlone, perfectRing, type RingAnswer, type RingState } from './ring/state.ts'

@@ -20,6 +20,8 @@ export interface PublicAddress {
 export type Address = PrivateAddress | PublicAddress
 
 const PREFIX = 'hush:'
+/** Of repair keys, which are no addresses: repair-key.ts. */
+export const REPAIR_PREFIX = 'hush-repair:'
 const VERSION = 1
 const CHECKSUM_SIZE = 4
 const KIND_CODES = { private: 0, public: 1 } as const
@@ -44,6 +46,7 @@ export function formatAddress(address: Address): string {
  */
 export function parseAddress(text: string): Address {
   const trimmed = text.trim()
+  if (trimmed.slice(0, REPAIR_PREFIX.length).toLowerCase() === REPAIR_PREFIX) throw new BadAddressError('repair')
   if (trimmed.slice(0, PREFIX.length).toLowerCase() !== PREFIX) throw new BadAddressError('prefix')
   const letters = trimmed.slice(PREFIX.length)
   if (letters.length > TEXT_LENGTH_MAX) throw new BadAddressError('length')

@@ -14,14 +14,28 @@ export class BadAddressError extends InputError {
   }
 }
 
-export type BadAddressReason = 'prefix' | 'letter' | 'length' | 'checksum' | 'kind'
+export type BadAddressReason = 'prefix' | 'letter' | 'length' | 'checksum' | 'kind' | 'repair'
 
 const REASONS: Readonly<Record<BadAddressReason, { what: string; hint: string }>> = {
   prefix: { what: 'it does not begin with hush:', hint: 'copy the whole address, from hush: to its last letter' },
   letter: { what: 'it holds a sign that addresses never use', hint: 'an address is written with a-z and 2-7 only' },
   length: { what: 'it is too long or too short', hint: 'copy the whole address, from hush: to its last letter' },
   checksum: { what: 'it is mistyped', hint: 'compare it with where you got it, or copy it again' },
+  repair: {
+    what: 'it is a repair key, which does not allow to read',
+    hint: 'a repair key serves hush check, hush repair and hush keep; to read, ask for the address',
+  },
   kind: { what: 'it names a kind of object that does not exist', hint: 'ask for the address again' },
+}
+
+/** The text is not a repair key. Nothing was asked of the network. */
+export class BadRepairKeyError extends InputError {
+  readonly code = 'ERR_BAD_REPAIR_KEY'
+  constructor(what: string) {
+    super(`not a usable repair key: it ${what}`, {
+      hint: 'copy the whole line that hush repair-key printed, from hush-repair: to its last letter',
+    })
+  }
 }
 
 /** A well-formed address that a later version of the program made. */

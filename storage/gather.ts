@@ -28,6 +28,18 @@ const EXTRA_ASKED = 3
 /** Other choices of k shards tried on a stripe whose shards do not fit together. */
 const SUBSETS_MAX = 16
 
+/** What is gathered, and what to make of any k shards: undefined when they are not of the stripe. */
+interface Wish<T> {
+  readonly entry: StripeEntry
+  readonly place: StripePlace
+  readonly keys: Pick<StripeKeys, 'repair'>
+  readonly decode: (shards: readonly OpenedShard[]) => T | undefined
+  /** All n shards, those to be asked for first in front. */
+  readonly order: readonly number[]
+  /** So many are asked for beyond k. */
+  readonly extra: number
+}
+
 interface Found extends OpenedShard {
   readonly ref: ContentRef
   readonly bytes: Uint8Array
@@ -48,7 +60,23 @@ export async function gatherStripe(
   ports: { readonly fetch: FetchContent; readonly jitter: Jitter },
   halt: Halt,
 ): Promise<Uint8Array> {
-  const gathering = new Gathering(stripe, ports)
+  const { entry, place, keys } = stripe
+  const order = shuffle(
+    ports.jitter,
+    Array.from({ length: shardCount(entry.k) }, (_, shard) => shard),
+  )
+  const decode = (shards: readonly OpenedShard[]): Uint8Array | undefined =>
+    decodeStripe({ keys, place, k: entry.k, hash: entry.hash }, shards)
+  return gatherShards({ entry, place, keys, decode, order, extra: EXTRA_ASKED }, ports, halt)
+}
+
+/** As gatherStripe, with what `decode` makes of k shards; the repair key is enough for that. */
+export async function gatherShards<T>(
+  wish: Wish<T>,
+  ports: { readonly fetch: FetchContent; readonly jitter: Jitter },
+  halt: Halt,
+): Promise<T> {
+  const gathering = new Gathering(wish, ports)
   const release = halt.onHalt((reason) => gathering.end(reason))
   try {
     return await gathering.run()
@@ -58,14 +86,11 @@ export async function gatherStripe(
   }
 }
 
-class Gathering {
-  readonly #entry: StripeEntry
-  readonly #place: StripePlace
-  readonly #keys: StripeKeys
+class Gathering<T> {
+  readonly #wish: Wish<T>
   readonly #fetch: FetchContent
   readonly #jitter: Jitter
   readonly #halt = new Halt()
-  readonly #order: readonly number[]
   readonly #causes: unknown[] = []
   #found: Found[] = []
   #asked = 0
@@ -73,19 +98,10 @@ class Gathering {
   #fatal: { readonly error: unknown } | undefined
   #wake: () => void = () => undefined
 
-  constructor(
-    stripe: { readonly entry: StripeEntry; readonly place: StripePlace; readonly keys: StripeKeys },
-    ports: { readonly fetch: FetchContent; readonly jitter: Jitter },
-  ) {
-    this.#entry = stripe.entry
-    this.#place = stripe.place
-    this.#keys = stripe.keys
+  constructor(wish: Wish<T>, ports: { readonly fetch: FetchContent; readonly jitter: Jitter }) {
+    this.#wish = wish
     this.#fetch = ports.fetch
     this.#jitter = ports.jitter
-    this.#order = shuffle(
-      ports.jitter,
-      Array.from({ length: shardCount(stripe.entry.k) }, (_, shard) => shard),
-    )
   }
 
   /** Calls off whatever is still asked; run() rejects with `reason` unless it has ended. */
@@ -95,19 +111,20 @@ class Gathering {
     this.#wake()
   }
 
-  async run(): Promise<Uint8Array> {
-    const { k } = this.#entry
-    let wanted = k + EXTRA_ASKED
+  async run(): Promise<T> {
+    const { order, extra, decode } = this.#wish
+    const { k } = this.#wish.entry
+    let wanted = k + extra
     let isDoubtful = false
     for (;;) {
       if (this.#fatal !== undefined) throw this.#fatal.error
-      while (this.#asked < this.#order.length && this.#waitingFor + this.#found.length < wanted) void this.#ask()
+      while (this.#asked < order.length && this.#waitingFor + this.#found.length < wanted) void this.#ask()
 
       if (!isDoubtful && this.#found.length >= k) {
-        const plain = this.#decode(this.#found.slice(0, k))
-        if (plain !== undefined) return plain
+        const decoded = decode(this.#found.slice(0, k))
+        if (decoded !== undefined) return decoded
         isDoubtful = this.#dropFalse() === 0
-        if (isDoubtful) wanted = this.#order.length + k
+        if (isDoubtful) wanted = order.length + k
         continue
       }
       if (this.#waitingFor === 0) break
@@ -119,9 +136,10 @@ class Gathering {
   }
 
   async #ask(): Promise<void> {
-    const shard = this.#order[this.#asked++] as number
-    const ref = entryRef(this.#entry, shard)
-    const stripe = `${this.#place.level} ${this.#place.index}`
+    const { entry, place, order } = this.#wish
+    const shard = order[this.#asked++] as number
+    const ref = entryRef(entry, shard)
+    const stripe = `${place.level} ${place.index}`
     this.#waitingFor += 1
     try {
       this.#take(shard, ref, await this.#halt.withSignal((signal) => this.#fetch(ref, { stripe, signal })))
@@ -135,13 +153,10 @@ class Gathering {
 
   #take(shard: number, ref: ContentRef, bytes: Uint8Array | undefined): void {
     if (bytes === undefined || this.#fatal !== undefined) return
-    const mask = { place: this.#place, shard, salt: this.#entry.salts[shard] as number }
-    const opened = openPiece(shard, maskShard(this.#keys, mask, bytes), this.#entry.hash)
+    const { entry, place, keys } = this.#wish
+    const mask = { place, shard, salt: entry.salts[shard] as number }
+    const opened = openPiece(shard, maskShard(keys, mask, bytes), entry.hash)
     if (opened !== undefined) this.#found.push({ ...opened, ref, bytes })
-  }
-
-  #decode(shards: readonly OpenedShard[]): Uint8Array | undefined {
-    return decodeStripe({ keys: this.#keys, place: this.#place, k: this.#entry.k, hash: this.#entry.hash }, shards)
   }
 
   /** Lets go of shards that are not what was asked for, which a fetch should never bring. How many they were. */
@@ -151,15 +166,15 @@ class Gathering {
     return before - this.#found.length
   }
 
-  #decodeAnyOther(): Uint8Array {
+  #decodeAnyOther(): T {
     this.#dropFalse()
-    const { k } = this.#entry
-    const { index: stripe, level } = this.#place
+    const { k } = this.#wish.entry
+    const { index: stripe, level } = this.#wish.place
     const found = this.#found.length
     if (found < k) throw new TooFewShardsError({ stripe, level, found, needed: k }, this.#causes)
     for (let tried = 0; tried < SUBSETS_MAX; tried++) {
-      const plain = this.#decode(shuffle(this.#jitter, this.#found).slice(0, k))
-      if (plain !== undefined) return plain
+      const decoded = this.#wish.decode(shuffle(this.#jitter, this.#found).slice(0, k))
+      if (decoded !== undefined) return decoded
     }
     throw new StripeMismatchError({ stripe, level })
   }

@@ -4,7 +4,6 @@ export {
   type CheckPorts,
   checkObject,
   healthOf,
-  type ProbeContent,
   type StripeHealth,
   type StripeReport,
 } from './check.ts'
@@ -32,6 +31,7 @@ export {
   BadAddressError,
   BadNameError,
   BadRangeError,
+  BadRepairKeyError,
   NewerAddressError,
   NewerObjectError,
   ObjectNotFoundError,
@@ -44,6 +44,9 @@ export {
 export type { FetchContent } from './gather.ts'
 export { INLINE_SIZE_MAX } from './manifest.ts'
 export { type GetPorts, type OpenedObject, openObject, type ReadRange } from './recover.ts'
+export { type ProbeContent, type RepairPorts, repairObject, type StripeRepair } from './repair.ts'
+export { formatRepairKey, type Handle, parseHandle, parseRepairKey, type RepairKey } from './repair-key.ts'
+export { makeRepairKey, subjectOf, subjectOfRepairKey } from './repair-list.ts'
 export { type LmdbStoreOptions, openLmdbStore } from './shard-store/lmdb.ts'
 export { openMemoryStore } from './shard-store/memory.ts'
-export type { ShardCache, ShardStore, ShardStores, StoredShard, StoreUsage } from './shard-store/port.ts'
+export type { ArcRange, ShardCache, ShardStore, ShardStores, StoredShard, StoreUsage } from './shard-store/port.ts'

@@ -64,7 +64,7 @@ export function entrySize(k: number): number {
 }
 
 /** k of the stripes of a level, when there is more than one stripe of data. */
-function kAt(level: number): number {
+export function kAt(level: number): number {
   return level === 0 ? STRIPE_K_MAX : 1
 }
 
@@ -233,16 +233,33 @@ function writeEntry(writer: ByteWriter, entry: StripeEntry): void {
   writer.u8(entry.k).bytes(entry.hash).bytes(entry.ids).bytes(entry.salts)
 }
 
+/** One entry alone, as it stands in a manifest. */
+export function encodeEntry(entry: StripeEntry): Uint8Array {
+  const writer = new ByteWriter(entrySize(entry.k))
+  writeEntry(writer, entry)
+  return writer.done()
+}
+
+/** An entry of a stripe of k fragments, in views of `bytes`. Throws ERR_MALFORMED. */
+export function decodeEntry(bytes: Uint8Array, k: number): StripeEntry {
+  const reader = new ByteReader(bytes, 'manifest entry')
+  const entry = readEntry(reader, k)
+  reader.end()
+  return entry
+}
+
 /** Reads the entries and all zeros that follow. */
 function readEntries(reader: ByteReader, count: number, k: number): readonly StripeEntry[] {
   const entries: StripeEntry[] = []
-  const n = shardCount(k)
-  for (let i = 0; i < count; i++) {
-    if (reader.u8() !== k) throw reader.malformed('impossible code')
-    entries.push({ k, hash: reader.bytes(32), ids: reader.bytes(32 * n), salts: reader.bytes(n) })
-  }
+  for (let i = 0; i < count; i++) entries.push(readEntry(reader, k))
   endInZeros(reader)
   return entries
+}
+
+function readEntry(reader: ByteReader, k: number): StripeEntry {
+  const n = shardCount(k)
+  if (reader.u8() !== k) throw reader.malformed('impossible code')
+  return { k, hash: reader.bytes(32), ids: reader.bytes(32 * n), salts: reader.bytes(n) }
 }
 
 function textField(text: string, sizeMax: number): Uint8Array {

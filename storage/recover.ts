@@ -49,7 +49,7 @@ const SKIPS_MAX = 3
 
 /** Throws ERR_OBJECT_NOT_FOUND, ERR_NEWER_OBJECT, ERR_MALFORMED. */
 export async function openObject(address: Address, ports: GetPorts): Promise<OpenedObject> {
-  const root = await fetchRoot(address, ports)
+  const { root } = await fetchRoot(address, ports)
   return {
     lengthBytes: root.lengthBytes,
     name: root.name === '' ? undefined : root.name,
@@ -58,20 +58,20 @@ export async function openObject(address: Address, ports: GetPorts): Promise<Ope
   }
 }
 
-/** The first of the eight copies that is the one the address names. */
+/** The first of the eight copies that is the one the address names: its contents, and as rootCopies() wants it. */
 export async function fetchRoot(
   address: Address,
   ports: { readonly fetch: FetchContent; readonly signal?: AbortSignal },
-): Promise<Root> {
+): Promise<{ readonly root: Root; readonly taken: FetchedCopy }> {
   const halt = new Halt()
   const release = halt.follow(ports.signal)
   try {
-    const plain = await Promise.any(
+    const taken = await Promise.any(
       rootRefs(address).map((ref, copy) =>
         halt.withSignal((signal) => fetchCopy({ address, ref, copy }, ports.fetch, signal)),
       ),
     )
-    return decodeRoot(plain)
+    return { root: decodeRoot(taken.root), taken }
   } catch (error) {
     ports.signal?.throwIfAborted()
     if (!(error instanceof AggregateError)) throw error
@@ -82,6 +82,12 @@ export async function fetchRoot(
   }
 }
 
+/** A copy of a root, and the plaintext in it. */
+interface FetchedCopy {
+  readonly root: Uint8Array
+  readonly bytes: Uint8Array
+}
+
 /** A keeper answered that it has no such root, or junk. */
 class CopyMissing extends Error {}
 
@@ -89,11 +95,11 @@ async function fetchCopy(
   of: { readonly address: Address; readonly ref: ContentRef; readonly copy: number },
   fetch: FetchContent,
   signal: AbortSignal,
-): Promise<Uint8Array> {
+): Promise<FetchedCopy> {
   for (let skip = 0; skip <= SKIPS_MAX; skip++) {
     const bytes = await fetch(of.ref, skip === 0 ? { signal } : { skip, signal })
-    const plain = bytes === undefined ? undefined : openRoot(of.address, of.copy, bytes)
-    if (plain !== undefined) return plain
+    const root = bytes === undefined ? undefined : openRoot(of.address, of.copy, bytes)
+    if (bytes !== undefined && root !== undefined) return { root, bytes }
     if (bytes === undefined || of.address.kind === 'private') break
   }
   throw new CopyMissing()

@@ -32,21 +32,39 @@ export function sealRoot(
     return { address, copies: rootRefs(address).map((ref) => ({ ref, bytes })) }
   }
   const hash = tagged(LABELS.root, root)
-  const copies = Array.from({ length: ROOT_COPIES }, (_, copy): RootCopy => {
+  return { address: { kind, hash }, copies: signedCopies(hash, root) }
+}
+
+/**
+ * All eight copies again, byte for byte, from one that openRoot() has taken: those of a private object are
+ * alike, those of a public one are signed anew, which gives the same signatures.
+ */
+export function rootCopies(address: Address, taken: { readonly root: Uint8Array; readonly bytes: Uint8Array }) {
+  return address.kind === 'private'
+    ? rootRefs(address).map((ref): RootCopy => ({ ref, bytes: taken.bytes }))
+    : signedCopies(address.hash, taken.root)
+}
+
+function signedCopies(hash: Uint8Array, root: Uint8Array): readonly RootCopy[] {
+  return Array.from({ length: ROOT_COPIES }, (_, copy): RootCopy => {
     const body = aesCtr(publicRootKey(hash, copy), root)
     const signer = copySigner(hash, copy)
     const signature = signer.sign(tagged(LABELS.signedRoot, body))
     return { ref: { kind: 'signed', id: signer.publicKey, copy: 0 }, bytes: concatBytes(signature, body) }
   })
-  return { address: { kind, hash }, copies }
 }
 
 /** The names of the eight copies, in their order. */
 export function rootRefs(address: Address): readonly ContentRef[] {
+  if (address.kind === 'private') return privateRootRefs(address.locator)
   return Array.from({ length: ROOT_COPIES }, (_, copy): ContentRef => {
-    if (address.kind === 'private') return { kind: 'root', id: address.locator, copy }
     return { kind: 'signed', id: copySigner(address.hash, copy).publicKey, copy: 0 }
   })
+}
+
+/** As rootRefs of a private address, of which the locator is enough. */
+export function privateRootRefs(locator: Uint8Array): readonly ContentRef[] {
+  return Array.from({ length: ROOT_COPIES }, (_, copy): ContentRef => ({ kind: 'root', id: locator, copy }))
 }
 
 /** The plaintext root from copy `copy`, or undefined when it is not the one the address names. */

@@ -20,7 +20,7 @@ import {
 import { aesCtr, combineShares, encodeParity, hkdf, LABELS, rebuildData, splitSecret, tagged } from '../crypto/index.ts'
 
 const SECRET_SIZE = 32
-const SHARD_VERSION = 1
+export const SHARD_VERSION = 1
 
 /** What an object's stripes are encrypted and masked with; both follow from the object key. */
 export interface StripeKeys {
@@ -93,7 +93,7 @@ export function encodeStripe(input: {
 
 /** Masks a shard or takes its mask off (the same step) into a new buffer. Another salt, another mask. */
 export function maskShard(
-  keys: StripeKeys,
+  keys: Pick<StripeKeys, 'repair'>,
   at: { readonly place: StripePlace; readonly shard: number; readonly salt: number },
   bytes: Uint8Array,
 ): Uint8Array {

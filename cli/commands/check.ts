@@ -8,7 +8,7 @@ import type { World } from '../world.ts'
 export function checkCommand(world: World, setExit: (code: number) => void): Command {
   return new Command('check')
     .description('see how well a stored file can be reached')
-    .argument('<address>', 'what `hush put` printed')
+    .argument('<address>', 'what `hush put` or `hush repair-key` printed')
     .addHelpText(
       'after',
       `
@@ -40,6 +40,7 @@ export function stripeText(stripe: CheckStripe): string {
     `${stripe.reachable}/${stripe.total}`.padStart(9),
     String(stripe.needed).padStart(6),
     stripe.health,
+    ...(stripe.part === 'list' ? ['(repair list)'] : []),
   ].join('  ')
 }
 

@@ -60,5 +60,13 @@ export function statusText(status: Status): string {
     ['still to place', countText(status.pending.shards, 'shard')],
     ['memory', sizeText(status.memory.rssBytes)],
   )
+  if (status.keeping !== undefined && status.keeping.objects > 0) facts.push(['keeping', keepingText(status.keeping)])
   return factsText(facts)
+}
+
+function keepingText({ objects, worst, nextMs }: NonNullable<Status['keeping']>): string {
+  const parts = [countText(objects, 'object')]
+  if (worst !== undefined) parts.push(`worst at the last visit: ${worst}`)
+  if (nextMs !== undefined) parts.push(`next visit ${new Date(nextMs).toISOString().slice(0, 10)}`)
+  return parts.join(', ')
 }

@@ -11,15 +11,24 @@ import {
   type CheckStripe,
   type CheckSummary,
   checkEventSchema,
+  type ErrorEvent,
   GET_HEADERS,
   getResultSchema,
   inviteAnswerSchema,
+  type KeptObject,
+  keptEventSchema,
+  keptListSchema,
+  keptStopSchema,
   type ObjectKind,
   type PutProgress,
   type PutStored,
   putEventSchema,
   RESULT_TRAILER,
+  type RepairStripe,
+  type RepairSummary,
   type RingReport,
+  repairEventSchema,
+  repairKeyEventSchema,
   ringReportSchema,
   type Status,
   statusSchema,
@@ -46,6 +55,12 @@ export interface GetOptions {
   readonly signal?: AbortSignal
 }
 
+export interface MakeOptions {
+  /** Of the storing of the repair list. */
+  readonly onProgress?: (progress: PutProgress) => void
+  readonly signal?: AbortSignal
+}
+
 export interface ObjectStream {
   /** Of the whole object, whatever was left out. */
   readonly lengthBytes: number
@@ -63,8 +78,18 @@ export interface ControlClient {
   ring(signal?: AbortSignal): Promise<RingReport>
   put(source: AsyncIterable<Uint8Array>, options: PutOptions): Promise<PutStored>
   get(address: string, options?: GetOptions): Promise<ObjectStream>
-  /** One value per stripe as it is known, the summary last. */
-  check(address: string, signal?: AbortSignal): AsyncGenerator<CheckStripe | CheckSummary>
+  /** One value per stripe as it is known, the summary last. A handle is an address or a repair key. */
+  check(handle: string, signal?: AbortSignal): AsyncGenerator<CheckStripe | CheckSummary>
+  /** As check. */
+  repair(handle: string, signal?: AbortSignal): AsyncGenerator<RepairStripe | RepairSummary>
+  /** Stores a repair list and gives the key to it. */
+  repairKey(address: string, options?: MakeOptions): Promise<string>
+  /** Resolves when the daemon has written down that it looks after the object. */
+  keep(handle: string, options?: MakeOptions): Promise<KeptObject>
+  /** Soonest visit first. */
+  kept(): Promise<readonly KeptObject[]>
+  /** By address, repair key or id; gives the id. */
+  stopKeeping(name: string): Promise<string>
   /** Resolves when the daemon has taken the order, not when it has ended. */
   stop(options: { readonly announce: boolean }): Promise<void>
   invite(): Promise<string>
@@ -81,7 +106,26 @@ export function connectControl(home: string): ControlClient {
     ring: async (signal) => parsed(ringReportSchema, parseJson(await question('/v1/ring', signal)), 'ring'),
     put: (source, options) => put(home, source, options),
     get: (address, options = {}) => get(home, address, options),
-    check: (address, signal) => check(home, address, signal),
+    check: (handle, signal) =>
+      events(
+        { home, method: 'GET', path: objectPath(handle, 'check'), during: 'the check' },
+        { schema: checkEventSchema, last: 'summary' },
+        signal,
+      ),
+    repair: (handle, signal) =>
+      events(
+        { home, method: 'POST', path: objectPath(handle, 'repair'), during: 'the repair' },
+        { schema: repairEventSchema, last: 'summary' },
+        signal,
+      ),
+    repairKey: (address, options = {}) => makeRepairKey(home, address, options),
+    keep: (handle, options = {}) => keep(home, handle, options),
+    kept: async () => parsed(keptListSchema, parseJson(await question('/v1/kept')), 'list of kept objects').objects,
+    stopKeeping: async (name) => {
+      const path = `/v1/kept/${encodeURIComponent(name)}/stop`
+      const answer = await small({ home, method: 'POST', path, during: 'the stop of keeping' })
+      return parsed(keptStopSchema, parseJson(answer), 'stop of keeping').id
+    },
     stop: async (options) => {
       const body = once(fromUtf8(JSON.stringify({ announce: options.announce })))
       const answer = await small({ home, method: 'POST', path: '/v1/stop', during: 'stop', body })
@@ -90,6 +134,10 @@ export function connectControl(home: string): ControlClient {
     invite: async () => parsed(inviteAnswerSchema, parseJson(await question('/v1/invite')), 'invite').invite,
     metrics: async () => toUtf8(await question('/v1/metrics')) ?? '',
   }
+}
+
+function objectPath(handle: string, verb: string): string {
+  return `/v1/objects/${encodeURIComponent(handle)}/${verb}`
 }
 
 async function put(home: string, source: AsyncIterable<Uint8Array>, options: PutOptions): Promise<PutStored> {
@@ -161,30 +209,48 @@ async function* verifiedBody(
   if (gotBytes !== wantedBytes) throw new ControlProtocolError('fewer bytes than announced')
 }
 
-async function* check(
-  home: string,
-  address: string,
+/** The events of a call, checked, its error thrown; ends after the one called `last`. */
+async function* events<Event extends { readonly event: string }>(
+  call: { readonly home: string; readonly method: 'GET' | 'POST'; readonly path: string; readonly during: string },
+  of: { readonly schema: z.ZodType<Event | ErrorEvent>; readonly last: string },
   signal: AbortSignal | undefined,
-): AsyncGenerator<CheckStripe | CheckSummary> {
-  const path = `/v1/objects/${encodeURIComponent(address)}/check`
-  const { message, translate } = await exchange({
-    home,
-    method: 'GET',
-    path,
-    during: 'the check',
-    ...(signal && { signal }),
-  })
+): AsyncGenerator<Event> {
+  const { message, translate } = await exchange({ ...call, ...(signal && { signal }) })
   try {
-    for await (const line of jsonLines(whole(message, 'the check', translate))) {
-      const event = parsed(checkEventSchema, line, 'check event')
-      if (event.event === 'error') throw new DaemonError(event)
+    for await (const line of jsonLines(whole(message, call.during, translate))) {
+      const event = parsed(of.schema, line, `event of ${call.during}`)
+      if (isError(event)) throw new DaemonError(event)
       yield event
-      if (event.event === 'summary') return
+      if (event.event === of.last) return
     }
   } finally {
     message.destroy()
   }
-  throw new DaemonGoneError('the check')
+  throw new DaemonGoneError(call.during)
+}
+
+function isError(event: { readonly event: string }): event is ErrorEvent {
+  return event.event === 'error'
+}
+
+async function makeRepairKey(home: string, address: string, options: MakeOptions): Promise<string> {
+  const call = { home, method: 'POST', path: objectPath(address, 'repair-key'), during: 'the repair key' } as const
+  for await (const event of events(call, { schema: repairKeyEventSchema, last: 'made' }, options.signal)) {
+    if (event.event === 'made') return event.repairKey
+    if (event.event === 'progress') options.onProgress?.(event)
+  }
+  throw new DaemonGoneError(call.during)
+}
+
+async function keep(home: string, handle: string, options: MakeOptions): Promise<KeptObject> {
+  const call = { home, method: 'POST', path: `/v1/kept/${encodeURIComponent(handle)}`, during: 'the keep' } as const
+  for await (const event of events(call, { schema: keptEventSchema, last: 'kept' }, options.signal)) {
+    if (event.event === 'progress') options.onProgress?.(event)
+    if (event.event !== 'kept') continue
+    const { event: _, ...kept } = event
+    return kept
+  }
+  throw new DaemonGoneError(call.during)
 }
 
 /** A question with a small answer, read whole. */

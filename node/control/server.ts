@@ -3,18 +3,12 @@
  * SPEC control §1-§7
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import {
-  type HushError,
-  HushError as HushErrorClass,
-  InputError,
-  type Log,
-  messageOf,
-  toHex,
-} from '../../core/index.ts'
+import { type Log, toHex } from '../../core/index.ts'
 import {
   type Address,
   checkObject,
   formatAddress,
+  type Handle,
   openObject,
   parseAddress,
   putObject,
@@ -25,7 +19,17 @@ import type { NetworkFile } from '../config.ts'
 import { INVITE_CONTACTS_MAX, makeInvite } from '../home.ts'
 import type { ControlExchange, Metrics } from '../system/index.ts'
 import {
-  type ErrorBody,
+  BadRequestError,
+  bodyOf,
+  decodedPart,
+  handleOf,
+  json,
+  parsed,
+  readSmall,
+  startEvents,
+  toErrorBody,
+} from './answers.ts'
+import {
   GET_HEADERS,
   getQuerySchema,
   putQuerySchema,
@@ -34,13 +38,8 @@ import {
   type Status,
   stopRequestSchema,
 } from './types.ts'
+import { UpkeepCalls } from './upkeep.ts'
 
-/** The request does not follow the API. */
-export class BadRequestError extends InputError {
-  readonly code = 'ERR_BAD_REQUEST'
-}
-
-const BODY_SIZE_MAX = 65_536
 const STATUS_OF_KIND = { input: 400, peer: 502, unavailable: 503, local: 507, bug: 500 } as const
 /** Progress lines of a put, at most so often. */
 const PROGRESS_EVERY_MS = 200
@@ -68,14 +67,16 @@ export interface ControlServerPorts {
 
 export class ControlServer {
   readonly #p: ControlServerPorts
+  readonly #upkeep: UpkeepCalls
   constructor(ports: ControlServerPorts) {
     this.#p = ports
+    this.#upkeep = new UpkeepCalls(ports)
   }
 
   /** Answers one request; never rejects for what a caller did. */
   async handle({ method, url, req, res }: ControlExchange): Promise<void> {
     try {
-      await this.#route(method, new URL(url, 'http://hush'), req, res)
+      await this.#route(method, urlOf(url), req, res)
     } catch (error) {
       const body = toErrorBody(error, this.#p.log)
       if (res.headersSent) return void res.destroy()
@@ -106,7 +107,17 @@ export class ControlServer {
       case 'GET objects/*':
         return this.#get(addressOf(name), url, res)
       case 'GET objects/*/check':
-        return this.#check(addressOf(name), res)
+        return this.#check(handleOf(name), res)
+      case 'POST objects/*/repair':
+        return this.#upkeep.repair(handleOf(name), res)
+      case 'POST objects/*/repair-key':
+        return this.#upkeep.repairKey(addressOf(name), res)
+      case 'GET kept':
+        return json(res, { objects: this.#upkeep.kept() })
+      case 'POST kept/*':
+        return this.#upkeep.keep(handleOf(name), res)
+      case 'POST kept/*/stop':
+        return json(res, await this.#upkeep.stop(decodedPart(name)))
       default:
         throw new BadRequestError('no such call in the control API')
     }
@@ -152,6 +163,7 @@ export class ControlServer {
       ...(guard !== undefined && { guard: { id: short(guard.id, 8), since: guard.sinceMs } }),
       links: node.links.count,
       pending: { shards: node.client.pendingCount },
+      keeping: this.#upkeep.summary(),
       uptimeSeconds: this.#p.uptimeSeconds(),
       memory: { rssBytes: this.#p.rssBytes() },
     }
@@ -186,7 +198,7 @@ export class ControlServer {
   }
 
   async #stop(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    const { announce } = parsed(stopRequestSchema, JSON.parse((await readSmall(req)) || '{}'))
+    const { announce } = parsed(stopRequestSchema, jsonOf((await readSmall(req)) || '{}'))
     json(res, { ok: true })
     this.#p.onStop({ announce })
   }
@@ -203,7 +215,7 @@ export class ControlServer {
     try {
       const { address, report } = await putObject(
         {
-          source: req,
+          source: bodyOf(req),
           kind: query.kind,
           ...(query.name !== undefined && { name: query.name }),
           ...(query.type !== undefined && { type: query.type }),
@@ -257,15 +269,14 @@ export class ControlServer {
     res.end()
   }
 
-  async #check(address: Address, res: ServerResponse): Promise<void> {
+  async #check(handle: Handle, res: ServerResponse): Promise<void> {
     const { ports } = this.#getPorts(res)
     const { client } = this.#p.node
     const sum = { stripes: 0, shards: 0, reachable: 0, health: 'perfect' as (typeof WORST_FIRST)[number] }
-    const send = (event: object): void => void res.write(`${JSON.stringify(event)}\n`)
-    const stripes = checkObject(address, { ...ports, probe: (ref, wish) => client.probe(ref, wish) })
+    const stripes = checkObject(handle, { ...ports, probe: (ref, wish) => client.probe(ref, wish) })
     // The root's line decides whether this is an answer or an error.
     const first = await stripes.next()
-    res.writeHead(200, { 'content-type': 'application/x-ndjson' })
+    const send = startEvents(res)
     const take = (stripe: StripeReport): void => {
       send({ event: 'stripe', ...stripe })
       sum.stripes++
@@ -295,47 +306,29 @@ export class ControlServer {
 
 const WORST_FIRST = ['lost', 'critical', 'weak', 'good', 'perfect'] as const
 
-/** Throws storage's errors for what is no address: before anything goes out. */
-function addressOf(part: string | undefined): Address {
-  let text: string
+function urlOf(path: string): URL {
   try {
-    text = decodeURIComponent(part ?? '')
+    return new URL(path, 'http://hush')
   } catch {
-    throw new BadRequestError('the address is not percent-encoded')
+    throw new BadRequestError('the path is none')
   }
-  return parseAddress(text)
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new BadRequestError('the request is not JSON')
+  }
+}
+
+function addressOf(part: string | undefined): Address {
+  return parseAddress(decodedPart(part))
 }
 
 /** Headers carry Latin-1 only: JSON says everything else in escapes. */
 function toAscii(text: string): string {
   return text.replace(/[^ -~]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`)
-}
-
-function json(res: ServerResponse, value: object): void {
-  res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value))
-}
-
-function parsed<T>(
-  schema: {
-    safeParse(
-      value: unknown,
-    ): { success: true; data: T } | { success: false; error: { issues: { message: string; path: PropertyKey[] }[] } }
-  },
-  value: unknown,
-): T {
-  const result = schema.safeParse(value)
-  if (result.success) return result.data
-  const [issue] = result.error.issues
-  throw new BadRequestError(`${issue?.path.map(String).join('.') || 'request'}: ${issue?.message ?? 'wrong'}`)
-}
-
-async function readSmall(req: IncomingMessage): Promise<string> {
-  let text = ''
-  for await (const piece of req) {
-    text += String(piece)
-    if (text.length > BODY_SIZE_MAX) throw new BadRequestError('the request is too large')
-  }
-  return text
 }
 
 function drained(res: ServerResponse, signal: AbortSignal): Promise<void> {
@@ -353,13 +346,4 @@ function drained(res: ServerResponse, signal: AbortSignal): Promise<void> {
     res.once('drain', done)
     signal.addEventListener('abort', onAbort, { once: true })
   })
-}
-
-function toErrorBody(error: unknown, log: Log): ErrorBody {
-  if (!(error instanceof HushErrorClass)) {
-    log('error', 'control call failed', { reason: messageOf(error) })
-    return { code: 'ERR_BUG', kind: 'bug', message: 'the daemon failed; its log says more' }
-  }
-  const { code, kind, message, hint }: HushError = error
-  return { code, kind, message, ...(hint !== undefined && { hint }) }
 }

@@ -20,6 +20,9 @@ export type ErrorBody = z.infer<typeof errorBodySchema>
 const count = z.number().int().nonnegative()
 const hex = z.string().regex(/^[0-9a-f]{2,64}$/)
 
+export const healthSchema = z.enum(['perfect', 'good', 'weak', 'critical', 'lost'])
+export type Health = z.infer<typeof healthSchema>
+
 // --- GET /v1/status, GET /v1/ring (SPEC control §3) ----------------------------------------------
 
 export const statusSchema = z.object({
@@ -49,6 +52,8 @@ export const statusSchema = z.object({
   guard: z.object({ id: hex, since: z.number() }).optional(),
   links: count,
   pending: z.object({ shards: count }),
+  /** Absent from daemons that cannot look after objects. `worst` of the last visits. */
+  keeping: z.object({ objects: count, worst: healthSchema.optional(), nextMs: count.optional() }).optional(),
   uptimeSeconds: z.number().nonnegative(),
   memory: z.object({ rssBytes: count }),
 })
@@ -133,11 +138,12 @@ export type GetResult = z.infer<typeof getResultSchema>
 
 // --- GET /v1/objects/ADDRESS/check (SPEC control §6) ---------------------------------------------
 
-export const healthSchema = z.enum(['perfect', 'good', 'weak', 'critical', 'lost'])
-export type Health = z.infer<typeof healthSchema>
+const partSchema = z.enum(['object', 'list'])
 
 export const checkStripeSchema = z.object({
   event: z.literal('stripe'),
+  /** `list`: of the repair list, when a repair key was given. */
+  part: partSchema.default('object'),
   stripe: count,
   /** 0: the file's bytes; above: the lists that lead to them. */
   level: count,
@@ -160,6 +166,69 @@ export type CheckSummary = z.infer<typeof checkSummarySchema>
 
 export const checkEventSchema = z.discriminatedUnion('event', [checkStripeSchema, checkSummarySchema, errorEventSchema])
 export type CheckEvent = z.infer<typeof checkEventSchema>
+
+// --- POST /v1/objects/HANDLE/repair, POST /v1/objects/ADDRESS/repair-key (SPEC control §10) ------------
+
+export const repairStripeSchema = z.object({
+  event: z.literal('stripe'),
+  part: partSchema,
+  stripe: count,
+  level: count,
+  needed: count,
+  total: count,
+  /** Shards that nobody proved to hold; of these, stored again, and rebuilt but without a keeper yet. */
+  missing: count,
+  rebuilt: count,
+  pending: count,
+  /** Shards whose lease was prolonged. */
+  renewed: count,
+  movedBytes: count,
+})
+export type RepairStripe = z.infer<typeof repairStripeSchema>
+
+/** The last line: sums, and the worst health that any stripe was left in. */
+export const repairSummarySchema = z.object({
+  event: z.literal('summary'),
+  stripes: count,
+  shards: count,
+  missing: count,
+  rebuilt: count,
+  pending: count,
+  renewed: count,
+  movedBytes: count,
+  health: healthSchema,
+})
+export type RepairSummary = z.infer<typeof repairSummarySchema>
+
+export const repairEventSchema = z.discriminatedUnion('event', [
+  repairStripeSchema,
+  repairSummarySchema,
+  errorEventSchema,
+])
+
+export const madeSchema = z.object({ event: z.literal('made'), repairKey: z.string().max(256) })
+export const repairKeyEventSchema = z.discriminatedUnion('event', [putProgressSchema, madeSchema, errorEventSchema])
+
+// --- GET /v1/kept, POST /v1/kept/HANDLE, POST /v1/kept/NAME/stop (SPEC control §11) ---------------------
+
+export const keptSchema = z.object({
+  /** 16 digits; the same for an object whatever it is kept by. */
+  id: hex,
+  repairKey: z.string().max(256),
+  addedMs: count,
+  nextMs: count,
+  /** Absent until the first visit. */
+  last: z.object({ atMs: count, health: healthSchema, missing: count, rebuilt: count, pending: count }).optional(),
+})
+export type KeptObject = z.infer<typeof keptSchema>
+export const keptListSchema = z.object({ objects: z.array(keptSchema) })
+
+export const keptEventSchema = z.discriminatedUnion('event', [
+  putProgressSchema,
+  keptSchema.extend({ event: z.literal('kept') }),
+  errorEventSchema,
+])
+export const keptStopSchema = z.object({ id: hex })
 
 // --- POST /v1/stop, GET /v1/invite (SPEC control §7) ---------------------------------------------
 

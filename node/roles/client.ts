@@ -43,6 +43,8 @@ import {
   locationOf,
   type PlaceOutcome,
   type PlaceShard,
+  type ProbeContent,
+  type RepairPorts,
   type ShardStore,
   verifyContent,
   verifyLeaves,
@@ -57,6 +59,8 @@ const PUTS_MAX = 64
 const GATEWAYS_TRIED_MAX = 4
 /** ... besides circuits that broke before they answered: when a guard dies they all do at once. */
 const CIRCUITS_LOST_MAX = 12
+/** Gateways that may say that nothing is held there before it is believed, when a lease is to be prolonged. */
+const RENEW_MISSES_MAX = 2
 /** Longer than the 10 s a request may take on the ring. */
 const ANSWER_TIMEOUT_MS = 15_000
 const CIRCUIT_WAIT_MS = 20_000
@@ -148,6 +152,13 @@ export class Client {
     }
   }
 
+  /** What one repair of an object asks of the network. */
+  repairPorts(): Pick<RepairPorts, 'fetch' | 'probe' | 'renew' | 'place'> {
+    const probe: ProbeContent = (ref, wish) => this.probe(ref, wish)
+    const renew: ProbeContent = (ref, wish) => this.renew(ref, wish)
+    return { fetch: this.fetcher(), probe, renew, place: this.placer() }
+  }
+
   async #place(shard: Parameters<PlaceShard>[0], spread: string): Promise<PlaceOutcome> {
     if (this.#puts >= PUTS_MAX) await new Promise<void>((resolve) => this.#queue.push(resolve))
     this.#puts++
@@ -174,6 +185,29 @@ export class Client {
       if (error instanceof UnavailableError) return false
       throw error
     }
+  }
+
+  /** Whether a keeper gave a receipt that the content, which it holds, has a full lease again. */
+  async renew(ref: ContentRef, wish: { signal?: AbortSignal } = {}): Promise<boolean> {
+    const { random, profile } = this.#p
+    const tried: ClientCircuit[] = []
+    let misses = 0
+    for (let tries = 0, lost = 0; tries < GATEWAYS_TRIED_MAX && misses < RENEW_MISSES_MAX; tries++) {
+      const nonce = random.bytes(NONCE_SIZE)
+      const renew = { ref: encodeContentRef(ref), leaseDays: LEASE_DAYS, nonce }
+      const outcome = await this.#ask(
+        { kind: 'renew', renew },
+        { cap: Number.POSITIVE_INFINITY, tried, ...(wish.signal && { signal: wish.signal }) },
+      )
+      if (wish.signal?.aborted || this.#isStopped) return false
+      if (outcome.end === 'lost' && ++lost <= CIRCUITS_LOST_MAX) tries--
+      else if (outcome.end === 'none') misses++
+      else if (outcome.end === 'stored') {
+        if (this.#isGoodReceipt(ref, nonce, outcome.receipt, profile.copies)) return true
+        this.counts.badReceipts++
+      }
+    }
+    return false
   }
 
   async #put(ref: ContentRef, bytes: Uint8Array, spread: string): Promise<boolean> {

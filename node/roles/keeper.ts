@@ -1,7 +1,7 @@
 /**
  * The keeper: answers for the locations between its predecessor and itself, holds the bytes, and sees
  * to it that the next `copies - 1` live nodes hold them too before it gives a receipt.
- * SPEC requests §6-§7
+ * SPEC requests §6-§7, §9
  *
  * It never learns who asks or publishes, nor which shards belong together: it sees neighbours and
  * masked bytes.
@@ -11,13 +11,18 @@ import {
   ByteWriter,
   type Clock,
   compareBytes,
+  equalBytes,
   LEAF_SIZE,
+  type Location,
   type Log,
   MalformedError,
   messageOf,
   type NetworkId,
   type NodeId,
+  named32,
   type Profile,
+  type SecretRandom,
+  SHARD_SIZE,
   toHex,
 } from '../../core/index.ts'
 import { LABELS, merkleProof, type SigningKey, tagged } from '../../crypto/index.ts'
@@ -28,11 +33,14 @@ import {
   isWhole,
   LEASE_DAYS_MAX,
   type LeafRange,
+  NONCE_SIZE,
   type Outcome,
   ownersOf,
+  PROVE_REFS_MAX,
   type PutRequest,
   REFUSAL,
   type Receipt,
+  type RenewRequest,
   rankOf,
   type View,
 } from '../../routing/index.ts'
@@ -42,6 +50,7 @@ import {
   encodeContentRef,
   locationOf,
   type ShardStore,
+  type StoredShard,
   verifyContent,
 } from '../../storage/index.ts'
 import type { Calls } from '../calls.ts'
@@ -58,10 +67,18 @@ const LEASE_MS_MAX = (LEASE_DAYS_MAX + 1) * DAY_MS
 /** Copies pushed at the same time while reconciling: repair must not crowd out requests. */
 const PUSHES_MAX = 4
 const RECONCILE_PAGE = 512
+/** Each of its references costs a read of the whole content at the other side. */
+const PROVE_TIMEOUT_MS = 8_000
+/** PROVE calls answered at the same time; the caller of one too many hears nothing and asks again later. */
+const PROVING_MAX = 64
+/** Of the quota, what unproven surplus may take. */
+const SURPLUS_SHARE = 1 / 4
+const NO_PROOF = new Uint8Array(32)
 
 export interface KeeperPorts {
   readonly clock: Clock
   readonly log: Log
+  readonly random: SecretRandom
   readonly store: ShardStore
   readonly calls: Calls
   readonly view: View
@@ -89,10 +106,31 @@ export interface ReconcileReport {
   readonly dropped: number
   /** Shards that lack a copy still, because somebody could not be asked or did not take it. */
   readonly lacking: number
+  /** What this node is no holder of any more and keeps, since not every holder has proven its copy. */
+  readonly surplus: number
+}
+
+export interface ReconcileOptions {
+  readonly leaving: boolean
+  readonly isStopped: () => boolean
+}
+
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] }
+
+/** A content held here, and how it stands with the others that should hold it. */
+interface Plan extends StoredShard {
+  readonly others: readonly NodeId[]
+  readonly isHolder: boolean
+  lacks: number
+  unproven: number
 }
 
 export class Keeper {
   readonly #p: KeeperPorts
+  /** PROVE calls being answered. */
+  #proving = 0
+  /** Contents that the last pass kept as surplus. */
+  #surplus = 0
   constructor(ports: KeeperPorts) {
     this.#p = ports
   }
@@ -112,6 +150,16 @@ export class Keeper {
     return rankOf(location, selfId, view.reachable(clock.nowMs()))
   }
 
+  /** Who is near enough for a change to move a content from or to this node. */
+  neighbourhood(): string {
+    const { view, clock, profile, selfId } = this.#p
+    const others = view.reachable(clock.nowMs()).filter((id) => compareBytes(id, selfId) !== 0)
+    const count = Math.min(profile.copies, others.length)
+    const after = ownersOf(selfId, others, count)
+    const before = ownersOf(selfId, others, others.length).slice(others.length - count)
+    return [...before, ...after].map(toHex).join()
+  }
+
   /** What this node holds of the content itself, cache aside. */
   read(ref: ContentRef, range: LeafRange): Outcome | undefined {
     const bytes = this.#p.store.get(ref)
@@ -120,22 +168,43 @@ export class Keeper {
 
   /** Stores here and at the next nodes; a receipt only when all copies are flushed. */
   async accept(ref: ContentRef, put: PutRequest): Promise<Outcome> {
-    const { clock, profile, key, networkId, selfId } = this.#p
-    const location = locationOf(ref)
+    const { clock, profile } = this.#p
     const leaseEndMs = clock.nowMs() + put.leaseDays * DAY_MS
-    const others = this.#holders(location, { count: profile.copies + REGION_EXTRA }).filter(
-      (id) => compareBytes(id, selfId) !== 0,
-    )
     const own = this.#keep(ref, put.bytes, leaseEndMs)
-    const copied = this.#copyToSome(ref, { bytes: put.bytes, leaseEndMs, to: others, count: profile.copies - 1 })
+    const copied = this.#atSome(this.#others(locationOf(ref)), profile.copies - 1, (id) =>
+      this.#copy(id, ref, { bytes: put.bytes, leaseEndMs }),
+    )
     if ((await own) === 'full') return { end: 'none', reason: REFUSAL.full }
     if (!(await copied)) return { end: 'none', reason: REFUSAL.copies }
-    const signature = key.sign(receiptBody({ networkId, location, leaseEndMs, nonce: put.nonce }))
-    const receipt: Receipt = { leaseEndMs, nonce: put.nonce, keeper: key.publicKey, signature }
+    return this.#receipt(ref, leaseEndMs, put.nonce)
+  }
+
+  #receipt(ref: ContentRef, leaseEndMs: number, nonce: Uint8Array): Outcome {
+    const { key, networkId } = this.#p
+    const signature = key.sign(receiptBody({ networkId, location: locationOf(ref), leaseEndMs, nonce }))
+    const receipt: Receipt = { leaseEndMs, nonce, keeper: key.publicKey, signature }
     return { end: 'stored', receipt }
   }
 
-  /** Answers a neighbour's call; undefined when the call is not for keepers. */
+  /** Prolongs what is held, here and at the next nodes, which prove that they hold it or get it anew. */
+  async renew(ref: ContentRef, renew: RenewRequest): Promise<Outcome> {
+    const { clock, profile, store } = this.#p
+    const nowMs = clock.nowMs()
+    const bytes = (store.leaseEnd(ref) ?? 0) > nowMs ? store.get(ref) : undefined
+    if (bytes === undefined) return { end: 'none', reason: REFUSAL.notFound }
+    const leaseEndMs = nowMs + renew.leaseDays * DAY_MS
+    const own = this.#prolong(ref, leaseEndMs)
+    const others = this.#others(locationOf(ref))
+    const renewed = this.#atSome(others, profile.copies - 1, async (id) => {
+      const [isProven] = await this.#prove(id, [{ ref, leaseEndMs }])
+      return isProven === true || this.#copy(id, ref, { bytes, leaseEndMs })
+    })
+    if (!(await own)) return { end: 'none', reason: REFUSAL.full }
+    if (!(await renewed)) return { end: 'none', reason: REFUSAL.copies }
+    return this.#receipt(ref, leaseEndMs, renew.nonce)
+  }
+
+  /** Answers a neighbour's call; undefined when the call is not for keepers, or this one has too many. */
   async answer(call: Call): Promise<Call | undefined> {
     if (call.kind === 'have') {
       const nowMs = this.#p.clock.nowMs()
@@ -145,45 +214,95 @@ export class Keeper {
       })
       return { kind: 'haves', tag: call.tag, held: Uint8Array.from(held) }
     }
+    if (call.kind === 'prove') {
+      if (this.#proving >= PROVING_MAX) return undefined
+      this.#proving++
+      try {
+        const proofs: Uint8Array[] = []
+        for (const wanted of call.wanted) proofs.push(await this.#proof(call.nonce, wanted))
+        return { kind: 'proved', tag: call.tag, proofs }
+      } finally {
+        this.#proving--
+      }
+    }
     if (call.kind !== 'copy') return undefined
     return { kind: 'copied', tag: call.tag, result: await this.#takeCopy(call) }
   }
 
-  /**
-   * Makes what is stored here fit the ring as it is: copies to where they lack, surplus away once
-   * every holder has its own. With `leaving`, as if this node were already gone.
-   */
-  async reconcile(options: { leaving: boolean; isStopped: () => boolean }): Promise<ReconcileReport> {
-    const report = { pushed: 0, dropped: 0, lacking: 0 }
-    let after: ReturnType<ShardStore['list']>[number] | undefined
-    for (;;) {
-      const page = this.#p.store.list({ limit: RECONCILE_PAGE, ...(after === undefined ? {} : { after: after.ref }) })
-      if (page.length === 0 || options.isStopped()) return report
-      await this.#reconcilePage(page, options, report)
-      after = page.at(-1)
+  /** Zeros for what is not held. A held one's lease reaches as far as was asked before it is proven. */
+  async #proof(nonce: Uint8Array, wanted: { ref: Uint8Array; leaseEndMs: number }): Promise<Uint8Array> {
+    const { store, clock, selfId } = this.#p
+    const nowMs = clock.nowMs()
+    const ref = readRef(wanted.ref)
+    const heldMs = ref === undefined ? 0 : (store.leaseEnd(ref) ?? 0)
+    const bytes = ref !== undefined && heldMs > nowMs ? store.get(ref) : undefined
+    if (ref === undefined || bytes === undefined || wanted.leaseEndMs > nowMs + LEASE_MS_MAX) return NO_PROOF
+    if (wanted.leaseEndMs > heldMs && !(await this.#prolong(ref, wanted.leaseEndMs))) return NO_PROOF
+    return possessionProof({ nonce, holder: selfId, bytes })
+  }
+
+  /** Which of the contents, all of them held here, the member proves to hold with a lease as long. */
+  async #prove(
+    id: NodeId,
+    wanted: readonly { readonly ref: ContentRef; readonly leaseEndMs: number }[],
+  ): Promise<boolean[]> {
+    const { calls, random, store, reach } = this.#p
+    const proven: boolean[] = []
+    const peer = await reach(id)
+    for (let start = 0; start < wanted.length; start += PROVE_REFS_MAX) {
+      const some = wanted.slice(start, start + PROVE_REFS_MAX)
+      const nonce = random.bytes(NONCE_SIZE)
+      const asked = some.map(({ ref, leaseEndMs }) => ({ ref: encodeContentRef(ref), leaseEndMs }))
+      const answer = peer && (await calls.ask(peer, { kind: 'prove', nonce, wanted: asked }, PROVE_TIMEOUT_MS))
+      for (const [at, { ref }] of some.entries()) {
+        const proof = answer?.proofs[at]
+        const bytes = proof === undefined || isZero(proof) ? undefined : store.get(ref)
+        proven.push(
+          proof !== undefined &&
+            bytes !== undefined &&
+            equalBytes(proof, possessionProof({ nonce, holder: id, bytes })),
+        )
+      }
     }
+    return proven
+  }
+
+  /**
+   * Makes what is stored here fit the ring as it is: copies to where they lack, surplus away once every
+   * holder has proven its own. With `leaving`, as if this node were already gone.
+   */
+  async reconcile(options: ReconcileOptions): Promise<ReconcileReport> {
+    const { store, selfId } = this.#p
+    const report = { pushed: 0, dropped: 0, lacking: 0, surplus: 0 }
+    const surplusMax = Math.floor((store.usage().quotaBytes * SURPLUS_SHARE) / SHARD_SIZE)
+    // From this node on clockwise: what is farthest from its own arc comes first, and leaves first.
+    const arc = { from: ownLocation(selfId), to: ownLocation(selfId), limit: RECONCILE_PAGE }
+    const pass = { report, over: Math.max(0, this.#surplus - surplusMax) }
+    let after: ContentRef | undefined
+    for (;;) {
+      const page = store.list({ ...arc, ...(after === undefined ? {} : { after }) })
+      if (options.isStopped()) return report
+      if (page.length === 0) break
+      await this.#reconcilePage(page, options, pass)
+      after = page.at(-1)?.ref
+    }
+    this.#surplus = report.surplus
+    return report
   }
 
   async #reconcilePage(
     page: ReturnType<ShardStore['list']>,
-    options: { leaving: boolean; isStopped: () => boolean },
-    report: { pushed: number; dropped: number; lacking: number },
+    options: ReconcileOptions,
+    pass: { readonly report: Writable<ReconcileReport>; over: number },
   ): Promise<void> {
     const { selfId, profile, store } = this.#p
-    const plans = page.map((held) => {
+    const { report } = pass
+    const plans = page.map((held): Plan => {
       const holders = this.#holders(locationOf(held.ref), { count: profile.copies, leaving: options.leaving })
       const others = holders.filter((id) => compareBytes(id, selfId) !== 0)
-      return { ...held, others, isHolder: others.length < holders.length, lacks: 0 }
+      return { ...held, others, isHolder: others.length < holders.length, lacks: 0, unproven: others.length }
     })
-    const byHolder = new Map<string, { id: NodeId; plans: typeof plans }>()
-    for (const plan of plans)
-      for (const id of plan.others) {
-        const name = toHex(id)
-        const entry = byHolder.get(name) ?? { id, plans: [] }
-        entry.plans.push(plan)
-        byHolder.set(name, entry)
-      }
-    for (const { id, plans: asked } of byHolder.values()) {
+    for (const { id, plans: asked } of byHolder(plans)) {
       const peer = await this.#p.reach(id)
       for (let start = 0; start < asked.length; start += HAVE_REFS_MAX) {
         const some = asked.slice(start, start + HAVE_REFS_MAX)
@@ -196,12 +315,33 @@ export class Keeper {
         })
       }
     }
-    for (const plan of plans) {
-      if (plan.lacks > 0) report.lacking++
-      else if (!plan.isHolder && plan.others.length >= profile.copies && !options.leaving) {
+    report.lacking += plans.filter((plan) => plan.lacks > 0).length
+    if (options.leaving) return
+    const surplus = plans.filter((plan) => !plan.isHolder && plan.others.length >= profile.copies)
+    await this.#proveSurplus(surplus, options, report)
+    for (const plan of surplus) {
+      const isProven = plan.unproven === 0 && plan.lacks === 0
+      if (isProven || pass.over > 0) {
         store.delete(plan.ref)
         report.dropped++
-      }
+        if (!isProven) pass.over--
+      } else report.surplus++
+    }
+  }
+
+  /** A holder that said it has a content and cannot prove it is given the content anew, and asked again next time. */
+  async #proveSurplus(
+    surplus: readonly Plan[],
+    options: ReconcileOptions,
+    report: Writable<ReconcileReport>,
+  ): Promise<void> {
+    for (const { id, plans } of byHolder(surplus.filter((plan) => plan.lacks === 0))) {
+      if (options.isStopped()) return
+      const proven = await this.#prove(id, plans)
+      await inParallel(PUSHES_MAX, [...plans.entries()], async ([at, plan]) => {
+        if (proven[at] === true) plan.unproven--
+        else if (!options.isStopped() && (await this.#push(id, plan))) report.pushed++
+      })
     }
   }
 
@@ -210,20 +350,24 @@ export class Keeper {
     return bytes !== undefined && (await this.#copy(id, held.ref, { bytes, leaseEndMs: held.leaseEndMs }))
   }
 
-  /** Copies to `count` of the members, in order, going on to the next when one fails. */
-  async #copyToSome(
-    ref: ContentRef,
-    copy: { bytes: Uint8Array; leaseEndMs: number; to: readonly NodeId[]; count: number },
-  ): Promise<boolean> {
-    let stored = 0
+  /** The members that may hold what lies at the location besides this one, nearest first. */
+  #others(location: Uint8Array): NodeId[] {
+    const { profile, selfId } = this.#p
+    const region = this.#holders(location, { count: profile.copies + REGION_EXTRA })
+    return region.filter((id) => compareBytes(id, selfId) !== 0)
+  }
+
+  /** Whether `hand` succeeded at `count` of the members; in order, going on to the next when one fails. */
+  async #atSome(members: readonly NodeId[], count: number, hand: (id: NodeId) => Promise<boolean>): Promise<boolean> {
+    let done = 0
     let next = 0
-    while (stored < copy.count && next < copy.to.length) {
-      const some = copy.to.slice(next, next + copy.count - stored)
+    while (done < count && next < members.length) {
+      const some = members.slice(next, next + count - done)
       next += some.length
-      const results = await Promise.all(some.map((id) => this.#copy(id, ref, copy)))
-      stored += results.filter(Boolean).length
+      const results = await Promise.all(some.map(hand))
+      done += results.filter(Boolean).length
     }
-    return stored >= copy.count
+    return done >= count
   }
 
   async #copy(id: NodeId, ref: ContentRef, copy: { bytes: Uint8Array; leaseEndMs: number }): Promise<boolean> {
@@ -250,6 +394,15 @@ export class Keeper {
     return (await this.#keep(ref, call.bytes, call.leaseEndMs)) === 'full' ? COPY_RESULT.full : COPY_RESULT.stored
   }
 
+  async #prolong(ref: ContentRef, leaseEndMs: number): Promise<boolean> {
+    try {
+      return await this.#p.store.renew(ref, leaseEndMs)
+    } catch (error) {
+      this.#p.log('error', 'lease not prolonged', { reason: messageOf(error) })
+      return false
+    }
+  }
+
   async #keep(ref: ContentRef, bytes: Uint8Array, leaseEndMs: number): Promise<'stored' | 'full'> {
     const { store, log } = this.#p
     try {
@@ -259,6 +412,36 @@ export class Keeper {
       return 'full'
     }
   }
+}
+
+/**
+ * What proves that the holder has the bytes: nobody else's answer serves, and no part of the bytes is enough.
+ * SPEC requests §7
+ */
+export function possessionProof(of: { nonce: Uint8Array; holder: NodeId; bytes: Uint8Array }): Uint8Array {
+  return tagged(LABELS.possession, of.nonce, of.holder, of.bytes)
+}
+
+/** The plans that each of the other holders has a part in. */
+function byHolder(plans: readonly Plan[]): Iterable<{ readonly id: NodeId; readonly plans: Plan[] }> {
+  const found = new Map<string, { id: NodeId; plans: Plan[] }>()
+  for (const plan of plans)
+    for (const id of plan.others) {
+      const name = toHex(id)
+      const entry = found.get(name) ?? { id, plans: [] }
+      entry.plans.push(plan)
+      found.set(name, entry)
+    }
+  return found.values()
+}
+
+/** A node's id is a place on the ring as well. */
+function ownLocation(id: NodeId): Location {
+  return named32<'Location'>(id, 'location')
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  return bytes.every((value) => value === 0)
 }
 
 /** The leaves of the range with their proof. */

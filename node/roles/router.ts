@@ -22,6 +22,7 @@ import {
   encodeRingGet,
   encodeRingOutcome,
   encodeRingPut,
+  encodeRingRenew,
   encodeRingWait,
   type GetRequest,
   isBetween,
@@ -31,6 +32,7 @@ import {
   type Outcome,
   type PutRequest,
   REFUSAL,
+  type RenewRequest,
   RID_SIZE,
   type RingRequestMessage,
   type RingState,
@@ -46,6 +48,8 @@ const WAIT_EVERY_MS = 1_000
 const SILENCE_MS = 4_000
 /** ... or so long in all. */
 const REQUEST_MS_MAX = 10_000
+/** One member of a region has so long for a get: the others may have what it does not give. */
+const MEMBER_MS_MAX = 3_000
 /** Next hops tried before a request is given up here; its client tries other gateways. */
 const HOPS_TRIED_MAX = 3
 /** Requests under way at one node, and of these puts, each of which holds a shard. */
@@ -87,6 +91,11 @@ export class Router {
     this.#p = ports
   }
 
+  /** Requests under way here. */
+  get open(): number {
+    return this.#requests + this.#puts
+  }
+
   /** A get from the own gateway. */
   get(get: GetRequest): Promise<Outcome> {
     return this.#admitGet(get, this.#p.selfId)
@@ -95,6 +104,11 @@ export class Router {
   /** A put from the own gateway. */
   put(put: PutRequest): Promise<Outcome> {
     return this.#admitPut(put, this.#p.selfId)
+  }
+
+  /** A renewal from the own gateway. */
+  renew(renew: RenewRequest): Promise<Outcome> {
+    return this.#admitRenew(renew, this.#p.selfId)
   }
 
   /** True when the message was a ring request. Throws MalformedError for a bad one. */
@@ -112,10 +126,10 @@ export class Router {
     this.#downstream.delete(peer)
   }
 
-  #serve(peer: PeerLink, request: Extract<RingRequestMessage, { kind: 'rget' | 'rput' }>): void {
+  #serve(peer: PeerLink, request: Extract<RingRequestMessage, { kind: 'rget' | 'rput' | 'rrenew' }>): void {
     // Only ring members may ask without a circuit: a client that did would show itself.
     if (peer.id === undefined) return void peer.sendMessage(encodeRingOutcome(request.rid, BUSY), 'control')
-    const answer = request.kind === 'rget' ? this.#admitGet(request.get, peer.id) : this.#admitPut(request.put, peer.id)
+    const answer = this.#admit(request, peer.id)
     let timer: Timer | undefined
     const wait = (): void => {
       timer = this.#p.clock.setTimer(WAIT_EVERY_MS, () => {
@@ -128,6 +142,11 @@ export class Router {
       timer?.cancel()
       peer.sendMessage(encodeRingOutcome(request.rid, outcome))
     })
+  }
+
+  #admit(request: Extract<RingRequestMessage, { kind: 'rget' | 'rput' | 'rrenew' }>, sender: NodeId): Promise<Outcome> {
+    if (request.kind === 'rget') return this.#admitGet(request.get, sender)
+    return request.kind === 'rput' ? this.#admitPut(request.put, sender) : this.#admitRenew(request.renew, sender)
   }
 
   #admitGet(get: GetRequest, sender: NodeId): Promise<Outcome> {
@@ -159,11 +178,24 @@ export class Router {
       const place = this.#placeOf(locationOf(ref), { sender, isPastOwner: false })
       if (place === 'refused') return BUSY
       if (place !== 'elsewhere') return await this.#p.keeper.accept(ref, put)
-      const isReceipt = (outcome: Outcome): boolean =>
-        outcome.end === 'stored' && compareBytes(outcome.receipt.nonce, put.nonce) === 0
-      return await this.#forward(ref, { encode: (rid) => encodeRingPut(rid, put), isGood: isReceipt })
+      return await this.#forward(ref, { encode: (rid) => encodeRingPut(rid, put), isGood: isReceiptFor(put.nonce) })
     } finally {
       this.#puts--
+    }
+  }
+
+  async #admitRenew(renew: RenewRequest, sender: NodeId): Promise<Outcome> {
+    const ref = readRef(renew.ref)
+    if (ref === undefined || this.#requests >= REQUESTS_MAX) return BUSY
+    this.#requests++
+    try {
+      const place = this.#placeOf(locationOf(ref), { sender, isPastOwner: false })
+      if (place === 'refused') return BUSY
+      if (place !== 'elsewhere') return await this.#p.keeper.renew(ref, renew)
+      const encode = (rid: Uint8Array): Uint8Array => encodeRingRenew(rid, renew)
+      return await this.#forward(ref, { encode, isGood: isReceiptFor(renew.nonce) })
+    } finally {
+      this.#requests--
     }
   }
 
@@ -211,7 +243,8 @@ export class Router {
   async #forwardGet(ref: ContentRef, get: GetRequest, onlyTo?: NodeId): Promise<Outcome> {
     const isData = (outcome: Outcome): boolean => outcome.end === 'data' && isGood(ref, get, outcome)
     const encode = (rid: Uint8Array): Uint8Array => encodeRingGet(rid, get)
-    const outcome = await this.#forward(ref, { encode, isGood: isData, ...(onlyTo === undefined ? {} : { onlyTo }) })
+    const only = onlyTo === undefined ? {} : { onlyTo }
+    const outcome = await this.#forward(ref, { encode, isGood: isData, asksOn: true, ...only })
     if (outcome.end === 'data' && isWhole(get.range) && below(this.#p.jitter, 2) === 0) {
       this.#p.cache.put(ref, outcome.leaves)
     }
@@ -220,40 +253,51 @@ export class Router {
 
   async #forward(
     ref: ContentRef,
-    request: { encode: (rid: Uint8Array) => Uint8Array; isGood: (outcome: Outcome) => boolean; onlyTo?: NodeId },
+    request: {
+      encode: (rid: Uint8Array) => Uint8Array
+      isGood: (outcome: Outcome) => boolean
+      /** One member's word that there is nothing is not taken for all: the next one of the region is asked. */
+      asksOn?: boolean
+      onlyTo?: NodeId
+    },
   ): Promise<Outcome> {
     const location = locationOf(ref)
     const giveUpMs = this.#p.clock.monotonicMs() + REQUEST_MS_MAX
     const exclude: NodeId[] = []
     let last: Outcome = BUSY
     for (let tried = 0; tried < HOPS_TRIED_MAX; tried++) {
-      const hop = request.onlyTo ?? this.#nextHop(location, exclude)
+      const next =
+        request.onlyTo === undefined ? this.#nextHop(location, exclude) : { hop: request.onlyTo, isOwner: false }
       const leftMs = giveUpMs - this.#p.clock.monotonicMs()
-      if (hop === undefined || leftMs <= 0) break
+      if (next === undefined || leftMs <= 0) break
+      const { hop } = next
       exclude.push(hop)
       const peer = await this.#p.reach(hop)
       if (peer !== undefined) {
         this.counts.forwarded++
-        const outcome = await this.#ask(peer, request.encode, leftMs)
-        if (outcome?.end === 'none') return outcome
-        if (outcome !== undefined && outcome.end !== 'busy') {
+        const isOneOfSome = request.asksOn === true && next.isOwner
+        const limitMs = isOneOfSome ? Math.min(leftMs, MEMBER_MS_MAX) : leftMs
+        const outcome = await this.#ask(peer, request.encode, limitMs)
+        if (outcome?.end === 'none') {
+          if (!isOneOfSome) return outcome
+          last = outcome
+        } else if (outcome !== undefined && outcome.end !== 'busy') {
           if (request.isGood(outcome)) return outcome
           this.counts.badData++
           this.#p.log('warn', 'bad data from a hop')
         }
-        last = BUSY
       }
       if (request.onlyTo !== undefined) return peer === undefined ? NOT_FOUND : last
     }
     return last
   }
 
-  #nextHop(location: Uint8Array, exclude: readonly NodeId[]): NodeId | undefined {
+  #nextHop(location: Uint8Array, exclude: readonly NodeId[]): { hop: NodeId; isOwner: boolean } | undefined {
     const { view, clock, ring } = this.#p
     const state = ring()
     if (state === undefined) return undefined
     const next = nextHop({ state, members: view.reachable(clock.nowMs()), location, exclude })
-    return next === undefined || 'own' in next ? undefined : next.hop
+    return next === undefined || 'own' in next ? undefined : next
   }
 
   #ask(peer: PeerLink, encode: (rid: Uint8Array) => Uint8Array, limitMs: number): Promise<Outcome | undefined> {
@@ -280,6 +324,10 @@ export class Router {
       if (!peer.sendMessage(encode(rid))) settle(undefined)
     })
   }
+}
+
+function isReceiptFor(nonce: Uint8Array): (outcome: Outcome) => boolean {
+  return (outcome) => outcome.end === 'stored' && compareBytes(outcome.receipt.nonce, nonce) === 0
 }
 
 function isGood(ref: ContentRef, get: GetRequest, outcome: Extract<Outcome, { end: 'data' }>): boolean {

@@ -3,7 +3,7 @@
  * rights on the socket (0600) and its folder (0700). What is asked and answered is node/control's part.
  * SPEC home §3
  */
-import { chmodSync, lstatSync, rmSync } from 'node:fs'
+import { chmodSync, lstatSync, renameSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
@@ -59,7 +59,8 @@ export async function serveControl(
   server.maxConnections = CONNECTIONS_MAX
   server.on('clientError', (_, socket) => socket.destroy())
   await listenAt(server, path)
-  return { path, close: () => closeServer(server) }
+  const own = fileNumber(path)
+  return { path, close: () => closeServer(server, { path, own }) }
 }
 
 function listenAt(server: Server, path: string): Promise<void> {
@@ -80,12 +81,25 @@ function listenAt(server: Server, path: string): Promise<void> {
   })
 }
 
-/** Node removes the socket's file itself. */
-function closeServer(server: Server): Promise<void> {
+/**
+ * Node removes the socket's file itself, by name, whosever it is by now: where a home was removed and made
+ * anew, another daemon's socket has our name, and is put aside while ours is closed.
+ */
+function closeServer(server: Server, { path, own }: { path: string; own: number | undefined }): Promise<void> {
+  const found = fileNumber(path)
+  const isOthers = found !== undefined && found !== own
+  const aside = `${path}.aside`
   return new Promise((resolve) => {
+    if (isOthers) renameSync(path, aside)
     server.close(() => resolve())
+    if (isOthers) renameSync(aside, path)
     server.closeAllConnections()
   })
+}
+
+/** Undefined when there is no such file. */
+function fileNumber(path: string): number | undefined {
+  return lstatSync(path, { throwIfNoEntry: false })?.ino
 }
 
 /** A socket that a killed daemon left is removed; one that somebody answers is theirs. */

@@ -28,6 +28,7 @@ export interface DialSetup {
   readonly alpn: string
   readonly clock: Clock
   readonly keyLog: ((line: string) => void) | undefined
+  readonly dialFrom: string | undefined
   /** Each dialling in progress puts its way to fail in here. */
   readonly pending: Set<(error: HushError) => void>
 }
@@ -49,6 +50,7 @@ export function dialSocket<T>(
       cert: setup.certPem,
       key: setup.keyPem,
       ALPNProtocols: [setup.alpn],
+      ...(setup.dialFrom !== undefined && { localAddress: setup.dialFrom }),
     })
     socket.setNoDelay(true)
     const settle = (finish: () => void) => {

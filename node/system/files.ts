@@ -61,7 +61,8 @@ export function openHome(path: string): Home {
       if (bytes === undefined) return undefined
       const text = toUtf8(bytes)
       if (text === undefined) throw new FileError(`reading ${pathOf(name)}`, { cause: { code: 'not text' } })
-      return text
+      // Some editors begin a text with a byte order mark.
+      return text.startsWith('\ufeff') ? text.slice(1) : text
     },
     write: (name, content) => writeWhole(pathOf(name), content),
     remove: (name) => removeFile(pathOf(name)),

@@ -7,7 +7,7 @@
  * File name: <pid>-<start>, start = when the process began, as the system counts it, so that a number
  * given out anew is not taken for the old process; 0 where the system does not tell.
  */
-import { closeSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { below, type Jitter } from '../../core/index.ts'
@@ -16,12 +16,14 @@ import { type Home, openPrivateFolder, SECRET_MODE, sweepTemporaries } from './f
 
 const LOCK_FOLDER = 'lock'
 const PID_FILE = 'daemon.pid'
-const NAME = /^([0-9]{1,10})-([0-9]{1,20}(?:-[0-9a-f]{8})?)$/
+const NAME = /^([1-9][0-9]{0,9})-([0-9]{1,20}(?:-[0-9a-f]{8})?)$/
 /** Two that come at once may both step back; they come again after a time of their own. */
 const TRIES_MAX = 5
 const STEP_BACK_MS = 40
 
 export interface HomeLock {
+  /** Whether the home is still there and our file in it: false once somebody has taken it away. */
+  isHeld(): boolean
   /** Gives the home free. Harmless when called twice. */
   release(): void
 }
@@ -50,7 +52,8 @@ async function take(home: Home, folder: string, own: string): Promise<HomeLock> 
   const release = () => {
     if (!isHeld) return
     isHeld = false
-    home.remove(PID_FILE)
+    // Where our file is gone, another process may have come, and the number is its own.
+    if (existsSync(join(folder, own))) home.remove(PID_FILE)
     leave(folder, own)
   }
   try {
@@ -60,7 +63,8 @@ async function take(home: Home, folder: string, own: string): Promise<HomeLock> 
     release()
     throw error
   }
-  return { release }
+  // By name, not by an open file: a home put in the place of the old one is not ours.
+  return { isHeld: () => isHeld && existsSync(join(folder, own)), release }
 }
 
 /** A second lock by the same process finds its own file and is refused as any other. */

@@ -5,6 +5,7 @@
 import type { TlsOptions } from 'node:tls'
 import { CELL_SIZE, type NetworkId, toHex } from '../../core/index.ts'
 import { LABELS, tagged } from '../../crypto/index.ts'
+import type { Rate } from '../token-bucket.ts'
 
 // --- specification -----------------------------------------------------------------------------
 
@@ -52,20 +53,30 @@ export const WEBSOCKET_SETTINGS = {
   // A node sends whole messages; these bound what a hostile one may make us hold in pieces.
   maxFragments: 16,
   maxBufferedChunks: 1_024,
-  autoPong: true,
+  // Pings are answered by the link itself, which counts them: the library would answer millions.
+  autoPong: false,
 } as const
 
 export interface TransportLimits {
+  /** Links that stand, dialled ones too. */
   readonly linksMax: number
-  /** Links and handshakes from one IPv4 address or IPv6 /64. */
+  /** Links and handshakes from one IPv4 address or IPv6 /64, and from the IPv4 /16 or IPv6 /32 around it. */
   readonly perOriginMax: number
-  /** Connections whose link does not stand yet; the oldest gives way. */
+  readonly perPrefixMax: number
+  /** New connections from there. */
+  readonly perOrigin: Rate
+  readonly perPrefix: Rate
+  /** Connections whose link does not stand yet; the oldest from the most crowded network gives way. */
   readonly halfOpenMax: number
   /** From the first byte of a connection to a standing link. */
   readonly handshakeMs: number
   readonly pingEveryMs: number
   /** A link that was silent for so long is dead. */
   readonly silenceMs: number
+  /** A link that has something to send, of which the peer takes nothing for so long, is cut off. */
+  readonly stallMs: number
+  /** Pings, pongs and the like; nodes send two a minute. */
+  readonly controlFrames: Rate
   /** How long a closed link may take to send what it still holds. */
   readonly closeMs: number
   /** A link whose peer lets more than this pile up is closed. */
@@ -73,12 +84,17 @@ export interface TransportLimits {
 }
 
 export const TRANSPORT_LIMITS: TransportLimits = {
-  linksMax: 2_048,
-  perOriginMax: 256,
+  linksMax: 1_088,
+  perOriginMax: 64,
+  perPrefixMax: 256,
+  perOrigin: { burst: 96, perSecond: 16 },
+  perPrefix: { burst: 192, perSecond: 32 },
   halfOpenMax: 256,
   handshakeMs: 10_000,
   pingEveryMs: 30_000,
   silenceMs: 75_000,
+  stallMs: 20_000,
+  controlFrames: { burst: 32, perSecond: 1 },
   closeMs: 2_000,
   queuedBytesMax: 2_048 * CELL_SIZE,
 }

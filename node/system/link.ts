@@ -15,6 +15,7 @@
 import { WebSocket } from 'ws'
 import { assert, CELL_SIZE, type Clock, type PublicKey, type Timer } from '../../core/index.ts'
 import type { Link, LinkHandlers } from '../../routing/index.ts'
+import { TokenBucket } from '../token-bucket.ts'
 import { MESSAGE_CELLS_MAX, MESSAGE_SIZE_MAX_WIRE, QUEUED_BYTES_LOW, type TransportLimits } from './link-settings.ts'
 
 /** Two keep the kernel busy while the next is gathered; more only hold memory. */
@@ -85,6 +86,9 @@ export class SocketLink implements Link {
   #endTimer: Timer | undefined
   #heardMs: number
   #pingedMs: number
+  /** When the kernel last took something, or had nothing to take. */
+  #takenMs: number
+  readonly #controlFrames: TokenBucket
 
   /** The socket is open; nothing is read from it before `start`. */
   constructor(
@@ -98,10 +102,14 @@ export class SocketLink implements Link {
     this.#around = around
     this.#heardMs = around.clock.monotonicMs()
     this.#pingedMs = this.#heardMs
+    this.#takenMs = this.#heardMs
+    this.#controlFrames = new TokenBucket(around.limits.controlFrames, this.#heardMs)
     socket.pause()
     socket.on('message', (data, isBinary) => this.#onMessage(data as Buffer, isBinary))
-    socket.on('ping', () => this.#onHeard())
-    socket.on('pong', () => this.#onHeard())
+    socket.on('ping', () => {
+      if (this.#onControlFrame()) socket.pong()
+    })
+    socket.on('pong', () => this.#onControlFrame())
     socket.on('error', (error) => this.#onError(error))
     socket.on('close', (code) => this.#onGone(code))
   }
@@ -120,6 +128,7 @@ export class SocketLink implements Link {
   send(cell: Uint8Array): void {
     assert(cell.length === CELL_SIZE, 'a link takes whole cells')
     if (this.#endReason !== undefined) return
+    if (this.#queuedBytes === 0) this.#takenMs = this.#around.clock.monotonicMs()
     this.#cells.push(cell)
     this.#queuedBytes += CELL_SIZE
     if (this.#queuedBytes > QUEUED_BYTES_LOW) this.#isHigh = true
@@ -137,8 +146,9 @@ export class SocketLink implements Link {
   /** Pings, and ends the link when nothing was heard for too long. The transport calls it now and then. */
   beat(nowMs: number): void {
     if (this.#endReason !== undefined) return
-    const { silenceMs, pingEveryMs } = this.#around.limits
+    const { silenceMs, stallMs, pingEveryMs } = this.#around.limits
     if (nowMs - this.#heardMs >= silenceMs) this.#abort('the peer fell silent')
+    else if (this.#queuedBytes > 0 && nowMs - this.#takenMs >= stallMs) this.#abort('the peer takes nothing')
     else if (nowMs - this.#pingedMs >= pingEveryMs) {
       this.#pingedMs = nowMs
       this.#socket.ping()
@@ -185,6 +195,7 @@ export class SocketLink implements Link {
     if (batch !== undefined) this.#around.batches.give(batch)
     if (this.#endReason !== undefined) return
     this.#queuedBytes -= count * CELL_SIZE
+    this.#takenMs = this.#around.clock.monotonicMs()
     this.#pump(MESSAGES_FLYING_MAX)
     const isLow = this.#queuedBytes === 0 || (this.#isHigh && this.#queuedBytes <= QUEUED_BYTES_LOW)
     if (!isLow) return
@@ -213,6 +224,16 @@ export class SocketLink implements Link {
 
   #onHeard(): void {
     this.#heardMs = this.#around.clock.monotonicMs()
+  }
+
+  /** False when it was one too many, or the link has ended: then it is not answered. */
+  #onControlFrame(): boolean {
+    if (this.#endReason !== undefined) return false
+    this.#onHeard()
+    if (this.#controlFrames.take(this.#heardMs)) return true
+    this.#around.counts.violations += 1
+    this.#abort('a flood of control frames from the peer')
+    return false
   }
 
   #onError(error: Error): void {

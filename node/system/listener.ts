@@ -15,9 +15,10 @@ import { createServer as createTlsServer, type TLSSocket, type Server as TlsServ
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Clock, PublicKey, Timer } from '../../core/index.ts'
 import { publicKeyOfCertificate } from '../../crypto/index.ts'
-import { formatHostPort, type HostPort, originOf } from './address.ts'
+import { formatHostPort, type HostPort } from './address.ts'
 import { LINK_PATH, strangerOf, TLS_SETTINGS, type TransportLimits, WEBSOCKET_SETTINGS } from './link-settings.ts'
 import { listenOn } from './listening.ts'
+import type { Origins } from './origins.ts'
 
 const HTTP_HEAD_SIZE_MAX = 4_096
 const NOT_FOUND = 'HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'
@@ -32,6 +33,7 @@ export type Refusal =
   | 'handshake too slow'
   | 'not a link'
   | 'too many'
+  | 'too often'
 
 export interface ListenerSetup {
   readonly certPem: string
@@ -39,8 +41,8 @@ export interface ListenerSetup {
   readonly alpn: string
   readonly clock: Clock
   readonly limits: TransportLimits
-  /** Connections of each origin, of all listeners of a transport. */
-  readonly origins: Map<string, number>
+  /** Of all listeners of a transport. */
+  readonly origins: Origins
   readonly keyLog: ((line: string) => void) | undefined
   hasRoom(): boolean
   onRefused(why: Refusal): void
@@ -49,6 +51,7 @@ export interface ListenerSetup {
 
 interface Arrival {
   readonly socket: Socket
+  readonly prefix: string
   readonly deadline: Timer
 }
 
@@ -112,37 +115,45 @@ export class PortListener {
   #onAccepted(socket: Socket): void {
     const { clock, limits, origins } = this.#setup
     socket.on('error', () => {})
-    const origin = originOf(socket.remoteAddress ?? '')
-    if (origin === undefined) return void socket.destroy()
-    const known = origins.get(origin) ?? 0
-    if (known >= limits.perOriginMax || !this.#setup.hasRoom()) {
-      this.#setup.onRefused('too many')
-      return void socket.destroy()
+    const visit = origins.enter(socket.remoteAddress ?? '', clock.monotonicMs())
+    if (typeof visit === 'string') return void this.#turnAway(socket, visit)
+    if (!this.#setup.hasRoom()) {
+      visit.leave()
+      return void this.#turnAway(socket, 'too many')
     }
     if (this.#arrivals.size >= limits.halfOpenMax) this.#dropOldest()
-    origins.set(origin, known + 1)
     const name = nameOf(socket)
-    const deadline = clock.setTimer(limits.handshakeMs, () => {
-      this.#setup.onRefused('handshake too slow')
-      socket.destroy()
-    })
-    this.#arrivals.set(name, { socket, deadline })
+    const deadline = clock.setTimer(limits.handshakeMs, () => this.#turnAway(socket, 'handshake too slow'))
+    this.#arrivals.set(name, { socket, prefix: visit.prefix, deadline })
     socket.once('close', () => {
       deadline.cancel()
       if (this.#arrivals.get(name)?.socket === socket) this.#arrivals.delete(name)
-      const left = (origins.get(origin) ?? 1) - 1
-      if (left > 0) origins.set(origin, left)
-      else origins.delete(origin)
+      visit.leave()
     })
-    this.#tls.emit('connection', socket)
+    // TLS from the first byte on: to stand ready for it takes a quarter of a megabyte, silent or not.
+    socket.once('readable', () => {
+      if (socket.readableLength > 0) this.#tls.emit('connection', socket)
+      else this.#turnAway(socket, 'handshake failed')
+    })
   }
 
-  /** An honest handshake takes a fraction of a second, so the oldest is the likeliest to be idle. */
+  #turnAway(socket: Socket, why: Refusal): void {
+    this.#setup.onRefused(why)
+    socket.destroy()
+  }
+
+  /**
+   * An honest handshake takes a fraction of a second, so the oldest is the likeliest to be idle; and of all
+   * networks the one with most of them is the likeliest to be where the flood comes from.
+   */
   #dropOldest(): void {
-    for (const [name, { socket }] of this.#arrivals) {
-      this.#setup.onRefused('too many')
+    const crowds = new Map<string, number>()
+    for (const { prefix } of this.#arrivals.values()) crowds.set(prefix, (crowds.get(prefix) ?? 0) + 1)
+    const most = Math.max(...crowds.values())
+    for (const [name, { socket, prefix }] of this.#arrivals) {
+      if (crowds.get(prefix) !== most) continue
       this.#arrivals.delete(name)
-      socket.destroy()
+      this.#turnAway(socket, 'too many')
       return
     }
   }

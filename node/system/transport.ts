@@ -14,6 +14,7 @@ import { BadHostPortError, LinkLimitError, TransportClosedError } from './errors
 import { BatchBuffers, type LinkCounts, SocketLink } from './link.ts'
 import { alpnOf, TRANSPORT_LIMITS, type TransportLimits } from './link-settings.ts'
 import { type ListenerSetup, PortListener, type Refusal } from './listener.ts'
+import { Origins } from './origins.ts'
 
 /** One line a reason and this time, whatever strangers do. */
 const REFUSALS_LOGGED_EVERY_MS = 60_000
@@ -30,6 +31,8 @@ export interface TransportOptions {
    */
   readonly keyLog?: (line: string) => void
   readonly limits?: Partial<TransportLimits>
+  /** The address this side dials from; the system's choice unless given. */
+  readonly dialFrom?: string
 }
 
 /** Plain numbers that only grow, but for the first two; read them when somebody asks. */
@@ -56,7 +59,7 @@ class SocketTransport implements CountedTransport {
   readonly #alpn: string
   readonly #links = new Set<SocketLink>()
   readonly #listeners = new Set<PortListener>()
-  readonly #origins = new Map<string, number>()
+  readonly #origins: Origins
   readonly #batches = new BatchBuffers()
   readonly #linkCounts: LinkCounts = { cellsIn: 0, cellsOut: 0, messagesIn: 0, messagesOut: 0, violations: 0 }
   readonly #refused: Partial<Record<Refusal, number>> = {}
@@ -72,6 +75,7 @@ class SocketTransport implements CountedTransport {
   constructor(options: TransportOptions) {
     this.#options = options
     this.#limits = { ...TRANSPORT_LIMITS, ...options.limits }
+    this.#origins = new Origins(this.#limits)
     this.#certificate = selfSignedCertificate(options.seed)
     this.#alpn = alpnOf(options.networkId)
   }
@@ -93,7 +97,8 @@ class SocketTransport implements CountedTransport {
     if (this.#isClosed) throw new TransportClosedError()
     if (!this.#hasRoom()) throw new LinkLimitError(this.#limits.linksMax)
     const { clock, keyLog } = this.#options
-    const setup = { ...this.#certificate, alpn: this.#alpn, clock, keyLog, pending: this.#pending }
+    const { dialFrom } = this.#options
+    const setup = { ...this.#certificate, alpn: this.#alpn, clock, keyLog, dialFrom, pending: this.#pending }
     this.#dialling += 1
     try {
       const link = await dialSocket(setup, { ...to, ...options }, (socket) =>

@@ -31,7 +31,7 @@ export interface GossipPorts {
   readonly log: Log
   readonly profile: Profile
   readonly view: View
-  readonly admit: (descriptors: readonly Uint8Array[]) => Promise<void>
+  readonly admit: (descriptors: readonly Uint8Array[], from: PeerLink) => void
   readonly partner: () => Promise<PeerLink | undefined>
 }
 
@@ -67,7 +67,7 @@ export class Gossip {
     } else if (message[0] === LINK_MESSAGE.gossipDescriptors) {
       const { want, give } = decodeExchange(body)
       if (want.length > 0) sendExchange(peer, wantedFrom(view, want, nowMs))
-      if (give.length > 0) void this.#p.admit(give.map(encodeDescriptor))
+      if (give.length > 0) this.#p.admit(give.map(encodeDescriptor), peer)
     } else return false
     return true
   }

@@ -1,6 +1,6 @@
 /**
- * When keepers compare what they hold: soon after the ring has changed, now and then anyway, and once
- * more, thoroughly, before leaving. SPEC requests §7
+ * When keepers compare what they hold: soon after the ring or the view around this node has changed, now and
+ * then anyway, and once more, thoroughly, before leaving. SPEC requests §7
  */
 import { around, type Clock, type Jitter, type Log, messageOf, type Profile, type Timer } from '../../core/index.ts'
 import type { Keeper, ReconcileReport } from '../roles/keeper.ts'
@@ -12,8 +12,10 @@ export class Reconcile {
   readonly #p: { clock: Clock; jitter: Jitter; log: Log; profile: Profile; keeper: Keeper }
   #timer: Timer | undefined
   #running: Promise<void> | undefined
+  #dueMs = Number.POSITIVE_INFINITY
   #isWanted = false
   #isStopped = false
+  #around = ''
 
   constructor(ports: { clock: Clock; jitter: Jitter; log: Log; profile: Profile; keeper: Keeper }) {
     this.#p = ports
@@ -21,6 +23,7 @@ export class Reconcile {
 
   start(): void {
     this.#plan(this.#p.profile.reconcileEveryMs)
+    this.#watch()
   }
 
   /** The ring has changed: once it has had a moment to settle. */
@@ -29,12 +32,24 @@ export class Reconcile {
     this.#plan(this.#p.profile.stabiliseEveryMs * 2)
   }
 
+  /** Who should hold what is a matter of the view, which may learn of a neighbour later than the ring does. */
+  #watch(): void {
+    const { clock, jitter, profile, keeper } = this.#p
+    clock.setTimer(around(jitter, profile.stabiliseEveryMs * 2, 0.2), () => {
+      if (this.#isStopped) return
+      const found = keeper.neighbourhood()
+      if (found !== this.#around) this.soon()
+      this.#around = found
+      this.#watch()
+    })
+  }
+
   /** Passes, as if this node were gone, until every shard has its copies elsewhere. */
   async handOver(): Promise<ReconcileReport> {
     this.#isStopped = true
     this.#timer?.cancel()
     await this.#running
-    let report: ReconcileReport = { pushed: 0, dropped: 0, lacking: 0 }
+    let report: ReconcileReport = { pushed: 0, dropped: 0, lacking: 0, surplus: 0 }
     for (let pass = 0; pass < HAND_OVER_PASSES_MAX; pass++) {
       report = await this.#p.keeper.reconcile({ leaving: true, isStopped: () => false })
       if (report.lacking === 0) break
@@ -47,10 +62,16 @@ export class Reconcile {
     this.#timer?.cancel()
   }
 
+  /** What is due earlier stays due: news that never ends must not put the pass off for ever. */
   #plan(delayMs: number): void {
-    if (this.#isStopped) return
+    const { clock, jitter } = this.#p
+    const waitMs = around(jitter, delayMs, 0.2)
+    const dueMs = clock.monotonicMs() + waitMs
+    if (this.#isStopped || dueMs >= this.#dueMs) return
     this.#timer?.cancel()
-    this.#timer = this.#p.clock.setTimer(around(this.#p.jitter, delayMs, 0.2), () => {
+    this.#dueMs = dueMs
+    this.#timer = clock.setTimer(waitMs, () => {
+      this.#dueMs = Number.POSITIVE_INFINITY
       if (this.#running === undefined) {
         this.#running = this.#pass().finally(() => {
           this.#running = undefined
@@ -64,14 +85,14 @@ export class Reconcile {
     try {
       const report = await this.#p.keeper.reconcile({ leaving: false, isStopped: () => this.#isStopped })
       if (report.pushed + report.dropped + report.lacking > 0) {
-        const { pushed, dropped, lacking } = report
-        this.#p.log('info', 'reconciled', { pushed, dropped, lacking })
+        const { pushed, dropped, lacking, surplus } = report
+        this.#p.log('info', 'reconciled', { pushed, dropped, lacking, surplus })
       }
       if (report.lacking > 0) this.#isWanted = true
     } catch (error) {
       this.#p.log('error', 'reconciling failed', { reason: messageOf(error) })
     }
     if (this.#isWanted) this.soon()
-    else this.start()
+    else this.#plan(this.#p.profile.reconcileEveryMs)
   }
 }

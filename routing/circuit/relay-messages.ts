@@ -7,7 +7,16 @@
  *   3  2  length   bytes of data
  *   5  …  data     the rest of the cell is zero, inside the encryption, and ignored
  */
-import { assert, ByteReader, concatBytes, HOPS_MAX, type NodeId, named32, RELAY_HEADER_SIZE } from '../../core/index.ts'
+import {
+  assert,
+  ByteReader,
+  ByteWriter,
+  concatBytes,
+  HOPS_MAX,
+  type NodeId,
+  named32,
+  RELAY_HEADER_SIZE,
+} from '../../core/index.ts'
 import { HANDSHAKE_MESSAGE_SIZE, HANDSHAKE_REPLY_SIZE, SEAL_TAG_SIZE } from '../../crypto/index.ts'
 
 /** Numbers on the wire, append-only. */
@@ -60,24 +69,48 @@ export function readRelayMessage(bytes: Uint8Array): RelayMessage {
 // --- making a circuit --------------------------------------------------------------------------
 
 /**
- * Body of a create cell: hop u8 (1 to HOPS_MAX), handshake message 1,313; the rest zero, as in link
- * messages. The hop tells the relay how long its part of a body is; the handshake vouches for it.
+ * Body of a create cell: hop u8 (1 to HOPS_MAX), handshake message 1,313, proof 13; the rest zero, as in
+ * link messages. The hop tells the relay how long its part of a body is; the handshake vouches for it.
  */
 export interface Create {
   readonly hop: number
   /** HANDSHAKE_MESSAGE_SIZE bytes. */
   readonly message: Uint8Array
+  /** Work done for this handshake, once the relay has asked for it. SPEC circuits §7 */
+  readonly proof?: PuzzleProof | undefined
 }
+
+/** effort u8, hour u32, nonce u64. An effort of 0 is none: so the zeros of a create without a proof read. */
+export interface PuzzleProof {
+  /** What the client says the nonce shows. */
+  readonly effort: number
+  readonly hour: number
+  readonly nonce: number
+}
+const PROOF_SIZE = 13
+const EFFORT_MAX = 32
 
 /** CELL_BODY_SIZE bytes at most, as `makeCell` takes it. */
-export function encodeCreate({ hop, message }: Create): Uint8Array {
-  return concatBytes(Uint8Array.of(hop), message)
+export function encodeCreate({ hop, message, proof }: Create): Uint8Array {
+  return concatBytes(Uint8Array.of(hop), message, encodeProof(proof))
 }
 
-/** From a whole body: what follows the message is ignored. Throws ERR_MALFORMED. */
+/** From a whole body: what follows the proof is ignored. Throws ERR_MALFORMED. */
 export function decodeCreate(body: Uint8Array): Create {
   const reader = new ByteReader(body, 'create')
-  return { hop: readHop(reader), message: reader.bytes(HANDSHAKE_MESSAGE_SIZE) }
+  return { hop: readHop(reader), message: reader.bytes(HANDSHAKE_MESSAGE_SIZE), proof: readProof(reader) }
+}
+
+function encodeProof(proof: PuzzleProof | undefined): Uint8Array {
+  if (proof === undefined) return new Uint8Array(0)
+  return new ByteWriter(PROOF_SIZE).u8(proof.effort).u32(proof.hour).u64(proof.nonce).done()
+}
+
+/** Undefined for an effort of 0, after which nothing is read. */
+function readProof(reader: ByteReader): PuzzleProof | undefined {
+  const effort = reader.u8()
+  if (effort > EFFORT_MAX) throw reader.malformed('effort out of range')
+  return effort === 0 ? undefined : { effort, hour: reader.u32(), nonce: reader.u64() }
 }
 
 /** Body of a created cell: handshake reply 1,152; the rest zero. */
@@ -91,13 +124,13 @@ export function decodeCreated(body: Uint8Array): Uint8Array {
   return new ByteReader(body, 'created').bytes(HANDSHAKE_REPLY_SIZE)
 }
 
-/** Data of extend: relay id 32, hop u8 of the new relay, handshake message. An id, never an address. */
+/** Data of extend: relay id 32, hop u8 of the new relay, handshake message, proof if any. An id, never an address. */
 export interface Extend extends Create {
   readonly relayId: NodeId
 }
 
-export function encodeExtend({ relayId, hop, message }: Extend): Uint8Array {
-  return concatBytes(relayId, Uint8Array.of(hop), message)
+export function encodeExtend({ relayId, hop, message, proof }: Extend): Uint8Array {
+  return concatBytes(relayId, Uint8Array.of(hop), message, encodeProof(proof))
 }
 
 /** Throws ERR_MALFORMED. */
@@ -106,8 +139,11 @@ export function decodeExtend(data: Uint8Array): Extend {
   const relayId = named32<'NodeId'>(reader.bytes(32), 'relay id')
   const hop = readHop(reader)
   const message = reader.bytes(HANDSHAKE_MESSAGE_SIZE)
+  const isProven = reader.left > 0
+  const proof = isProven ? readProof(reader) : undefined
+  if (isProven && proof === undefined) throw reader.malformed('proof of nothing')
   reader.end()
-  return { relayId, hop, message }
+  return { relayId, hop, message, proof }
 }
 
 /** Data of extended: the handshake reply and nothing else. */
@@ -126,28 +162,39 @@ export function decodeExtended(data: Uint8Array): Uint8Array {
 // --- ends and acknowledgements -----------------------------------------------------------------
 
 /** Why a circuit could not be extended. Append-only; an unknown number reads as `refused`. */
-export const EXTEND_FAILURES = { refused: 1, unknownRelay: 2, unreachable: 3, busy: 4 } as const
+export const EXTEND_FAILURES = { refused: 1, unknownRelay: 2, unreachable: 3, busy: 4, puzzle: 5 } as const
 export type ExtendFailure = (typeof EXTEND_FAILURES)[keyof typeof EXTEND_FAILURES]
 
-/** Data of extendFailed: reason u8. */
-export function encodeExtendFailed(reason: ExtendFailure): Uint8Array {
-  return Uint8Array.of(reason)
+/** Data of extendFailed: reason u8; for the reason `puzzle` also the effort in bits u8. */
+export function encodeExtendFailed(reason: ExtendFailure, effort = 0): Uint8Array {
+  return reason === EXTEND_FAILURES.puzzle ? Uint8Array.of(reason, effort) : Uint8Array.of(reason)
 }
 
 export function decodeExtendFailed(data: Uint8Array): ExtendFailure {
   const reader = new ByteReader(data, 'extendFailed')
   const reason = reader.u8()
+  if (reason === EXTEND_FAILURES.puzzle) reader.u8()
   reader.end()
   return isKnown(EXTEND_FAILURES, reason) ? reason : EXTEND_FAILURES.refused
 }
 
+/** The effort that the new relay asks for, out of data that decodeExtendFailed reads as `puzzle`. */
+export function effortOfExtendFailed(data: Uint8Array): number {
+  return data[1] ?? 0
+}
+
 /** Why a circuit ended. Append-only; an unknown number reads as `finished`. */
-export const DESTROY_REASONS = { finished: 1, failed: 2, full: 3, unreachable: 4, leaving: 5 } as const
+export const DESTROY_REASONS = { finished: 1, failed: 2, full: 3, unreachable: 4, leaving: 5, puzzle: 6 } as const
 export type DestroyReason = (typeof DESTROY_REASONS)[keyof typeof DESTROY_REASONS]
 
-/** Body of a destroy cell: reason u8; the rest zero. */
-export function encodeDestroy(reason: DestroyReason): Uint8Array {
-  return Uint8Array.of(reason)
+/** Body of a destroy cell: reason u8, for the reason `puzzle` the effort in bits u8; the rest zero. */
+export function encodeDestroy(reason: DestroyReason, effort = 0): Uint8Array {
+  return Uint8Array.of(reason, effort)
+}
+
+/** The effort that a create needs, when this destroy asks for one. Never throws: a whole body has it. */
+export function effortAsked(body: Uint8Array): number | undefined {
+  return body[0] === DESTROY_REASONS.puzzle ? body[1] : undefined
 }
 
 export function decodeDestroy(body: Uint8Array): DestroyReason {

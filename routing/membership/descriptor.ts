@@ -83,8 +83,21 @@ export function verifyDescriptor(descriptor: Descriptor, networkId: NetworkId): 
   return verifySignature(publicKey, signedHash(descriptor, networkId), signature) && isSafePublicKey(publicKey)
 }
 
+/** Not to be changed: the same bytes are given out again. */
 export function encodeDescriptor(descriptor: Descriptor): Uint8Array {
-  return writeBody(descriptor).bytes(descriptor.signature).done()
+  const known = ENCODED.get(descriptor)
+  if (known !== undefined) return known
+  const encoded = writeBody(descriptor).bytes(descriptor.signature).done().slice()
+  ENCODED.set(descriptor, encoded)
+  return encoded
+}
+
+/** Neighbours tell each other the same descriptors again and again. */
+const ENCODED = new WeakMap<Descriptor, Uint8Array>()
+
+/** The id in an encoded descriptor, unchecked: to look up whether just these bytes are known already. */
+export function encodedId(bytes: Uint8Array): NodeId | undefined {
+  return bytes.length < FIXED_SIZE ? undefined : (bytes.subarray(2, 34) as NodeId)
 }
 
 /** Copies what it keeps. Throws ERR_MALFORMED; each descriptor has one encoding only. */

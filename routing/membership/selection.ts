@@ -51,8 +51,19 @@ export function pickMiddle(
 export function areApart(a: Descriptor, b: Descriptor, limits: { readonly hasPrefixLimits: boolean }): boolean {
   if (equalBytes(a.id, b.id) || equalBytes(a.publicKey, b.publicKey)) return false
   if (!limits.hasPrefixLimits) return true
-  const near = new Set(a.addresses.map(prefixOf))
-  return !b.addresses.some((address) => near.has(prefixOf(address)))
+  const near = prefixesOf(a)
+  return !prefixesOf(b).some((prefix) => near.includes(prefix))
+}
+
+// Circuits are chosen often, and descriptors do not change.
+const PREFIXES = new WeakMap<Descriptor, readonly (string | undefined)[]>()
+
+function prefixesOf(descriptor: Descriptor): readonly (string | undefined)[] {
+  const known = PREFIXES.get(descriptor)
+  if (known !== undefined) return known
+  const prefixes = descriptor.addresses.map(prefixOf)
+  PREFIXES.set(descriptor, prefixes)
+  return prefixes
 }
 
 function eligibleRelays(view: View, { nowMs, exclude }: Choice): Descriptor[] {

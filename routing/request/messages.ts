@@ -11,6 +11,8 @@ export const RID_SIZE = 8
 export const NONCE_SIZE = 16
 /** References one HAVE may ask after. */
 export const HAVE_REFS_MAX = 1_024
+/** References of which one PROVE may want proof: each costs the answerer a read of the whole content. */
+export const PROVE_REFS_MAX = 16
 /** Leases are whole days. */
 export const LEASE_DAYS_MAX = 90
 
@@ -31,10 +33,13 @@ export const LINK_MESSAGE = {
   rwait: 34,
   rput: 35,
   rstored: 36,
+  rrenew: 37,
   copy: 40,
   copied: 41,
   have: 42,
   haves: 43,
+  prove: 44,
+  proved: 45,
 } as const
 
 /** Why a request ended without data or a receipt. */
@@ -64,6 +69,13 @@ export interface PutRequest {
   /** Chosen by the client, repeated in the receipt: a receipt cannot be replayed. */
   readonly nonce: Uint8Array
   readonly bytes: Uint8Array
+}
+/** Prolongs what is held; never brings bytes. */
+export interface RenewRequest {
+  readonly ref: Uint8Array
+  readonly leaseDays: number
+  /** As of a put. */
+  readonly nonce: Uint8Array
 }
 export interface Receipt {
   readonly leaseEndMs: number
@@ -112,6 +124,17 @@ function readPut(r: ByteReader): PutRequest {
   return put
 }
 
+// renew: ref 34, lease days u8, nonce 16
+function writeRenew(w: ByteWriter, renew: RenewRequest): ByteWriter {
+  return w.bytes(renew.ref).u8(renew.leaseDays).bytes(renew.nonce)
+}
+function readRenew(r: ByteReader): RenewRequest {
+  const renew = { ref: r.bytes(REF_SIZE), leaseDays: r.u8(), nonce: r.bytes(NONCE_SIZE) }
+  r.end()
+  if (renew.leaseDays < 1 || renew.leaseDays > LEASE_DAYS_MAX) throw r.malformed('lease out of range')
+  return renew
+}
+
 // data: proof length u16, proof, leaves to the end
 // receipt: lease end u64 (Unix ms), nonce 16, keeper 32, signature 64
 function writeOutcome(w: ByteWriter, outcome: Exclude<Outcome, { end: 'busy' }>): ByteWriter {
@@ -136,12 +159,9 @@ function readNone(r: ByteReader): Outcome {
   return { end: 'none', reason: reason as Refusal }
 }
 
-function writer(type: number): ByteWriter {
-  return new ByteWriter(MESSAGE_SIZE_MAX).u8(type)
-}
-/** A small message does not need a writer of full size. */
-function smallWriter(type: number): ByteWriter {
-  return new ByteWriter(512).u8(type)
+/** A small message, or one with room for `contentSize` bytes besides: memory is zeroed, so what is not needed costs. */
+function writer(type: number, contentSize = 0): ByteWriter {
+  return new ByteWriter(512 + contentSize).u8(type)
 }
 
 // --- between nodes: type u8, rid 8, part ---------------------------------------------------------
@@ -152,28 +172,32 @@ export type Rid = Uint8Array
 export type RingRequestMessage =
   | { readonly kind: 'rget'; readonly rid: Rid; readonly get: GetRequest }
   | { readonly kind: 'rput'; readonly rid: Rid; readonly put: PutRequest }
+  | { readonly kind: 'rrenew'; readonly rid: Rid; readonly renew: RenewRequest }
   | { readonly kind: 'outcome'; readonly rid: Rid; readonly outcome: Outcome }
   | { readonly kind: 'rwait'; readonly rid: Rid }
 
 export function encodeRingGet(rid: Rid, get: GetRequest): Uint8Array {
-  return writeGet(smallWriter(LINK_MESSAGE.rget).bytes(rid), get).done()
+  return writeGet(writer(LINK_MESSAGE.rget).bytes(rid), get).done()
 }
 export function encodeRingPut(rid: Rid, put: PutRequest): Uint8Array {
-  return writePut(writer(LINK_MESSAGE.rput).bytes(rid), put).done()
+  return writePut(writer(LINK_MESSAGE.rput, put.bytes.length).bytes(rid), put).done()
+}
+export function encodeRingRenew(rid: Rid, renew: RenewRequest): Uint8Array {
+  return writeRenew(writer(LINK_MESSAGE.rrenew).bytes(rid), renew).done()
 }
 export function encodeRingWait(rid: Rid): Uint8Array {
-  return smallWriter(LINK_MESSAGE.rwait).bytes(rid).done()
+  return writer(LINK_MESSAGE.rwait).bytes(rid).done()
 }
 export function encodeRingOutcome(rid: Rid, outcome: Outcome): Uint8Array {
   switch (outcome.end) {
     case 'busy':
-      return smallWriter(LINK_MESSAGE.rbusy).bytes(rid).done()
+      return writer(LINK_MESSAGE.rbusy).bytes(rid).done()
     case 'none':
-      return writeOutcome(smallWriter(LINK_MESSAGE.rnone).bytes(rid), outcome).done()
+      return writeOutcome(writer(LINK_MESSAGE.rnone).bytes(rid), outcome).done()
     case 'stored':
-      return writeOutcome(smallWriter(LINK_MESSAGE.rstored).bytes(rid), outcome).done()
+      return writeOutcome(writer(LINK_MESSAGE.rstored).bytes(rid), outcome).done()
     case 'data':
-      return writeOutcome(writer(LINK_MESSAGE.rdata).bytes(rid), outcome).done()
+      return writeOutcome(writer(LINK_MESSAGE.rdata, outcome.leaves.length).bytes(rid), outcome).done()
   }
 }
 
@@ -181,13 +205,15 @@ export function encodeRingOutcome(rid: Rid, outcome: Outcome): Uint8Array {
 export function decodeRingRequest(message: Uint8Array): RingRequestMessage | undefined {
   const r = new ByteReader(message, 'ring request')
   const type = r.u8()
-  if (type < LINK_MESSAGE.rget || type > LINK_MESSAGE.rstored) return undefined
+  if (type < LINK_MESSAGE.rget || type > LINK_MESSAGE.rrenew) return undefined
   const rid = r.bytes(RID_SIZE)
   switch (type) {
     case LINK_MESSAGE.rget:
       return { kind: 'rget', rid, get: readGet(r) }
     case LINK_MESSAGE.rput:
       return { kind: 'rput', rid, put: readPut(r) }
+    case LINK_MESSAGE.rrenew:
+      return { kind: 'rrenew', rid, renew: readRenew(r) }
     case LINK_MESSAGE.rdata:
       return { kind: 'outcome', rid, outcome: readData(r) }
     case LINK_MESSAGE.rstored:
@@ -205,16 +231,18 @@ export function decodeRingRequest(message: Uint8Array): RingRequestMessage | und
 
 // --- between client and gateway, on a stream of a circuit: type u8, part --------------------------
 
-const CIRCUIT_REQUEST = { get: 1, put: 2, data: 3, stored: 4, none: 5, busy: 6 } as const
+const CIRCUIT_REQUEST = { get: 1, put: 2, data: 3, stored: 4, none: 5, busy: 6, renew: 7 } as const
 
 export type CircuitRequest =
   | { readonly kind: 'get'; readonly get: GetRequest }
   | { readonly kind: 'put'; readonly put: PutRequest }
+  | { readonly kind: 'renew'; readonly renew: RenewRequest }
 
 export function encodeCircuitRequest(request: CircuitRequest): Uint8Array {
+  if (request.kind === 'renew') return writeRenew(writer(CIRCUIT_REQUEST.renew), request.renew).done()
   return request.kind === 'get'
-    ? writeGet(smallWriter(CIRCUIT_REQUEST.get), request.get).done()
-    : writePut(writer(CIRCUIT_REQUEST.put), request.put).done()
+    ? writeGet(writer(CIRCUIT_REQUEST.get), request.get).done()
+    : writePut(writer(CIRCUIT_REQUEST.put, request.put.bytes.length), request.put).done()
 }
 
 /** Throws MalformedError. */
@@ -223,19 +251,20 @@ export function decodeCircuitRequest(message: Uint8Array): CircuitRequest {
   const type = r.u8()
   if (type === CIRCUIT_REQUEST.get) return { kind: 'get', get: readGet(r) }
   if (type === CIRCUIT_REQUEST.put) return { kind: 'put', put: readPut(r) }
+  if (type === CIRCUIT_REQUEST.renew) return { kind: 'renew', renew: readRenew(r) }
   throw r.malformed('unknown request')
 }
 
 export function encodeCircuitOutcome(outcome: Outcome): Uint8Array {
   switch (outcome.end) {
     case 'busy':
-      return smallWriter(CIRCUIT_REQUEST.busy).done()
+      return writer(CIRCUIT_REQUEST.busy).done()
     case 'none':
-      return writeOutcome(smallWriter(CIRCUIT_REQUEST.none), outcome).done()
+      return writeOutcome(writer(CIRCUIT_REQUEST.none), outcome).done()
     case 'stored':
-      return writeOutcome(smallWriter(CIRCUIT_REQUEST.stored), outcome).done()
+      return writeOutcome(writer(CIRCUIT_REQUEST.stored), outcome).done()
     case 'data':
-      return writeOutcome(writer(CIRCUIT_REQUEST.data), outcome).done()
+      return writeOutcome(writer(CIRCUIT_REQUEST.data, outcome.leaves.length), outcome).done()
   }
 }
 
@@ -283,16 +312,22 @@ export type Call =
   | { readonly kind: 'have'; readonly tag: number; readonly refs: readonly Uint8Array[] }
   /** One byte for each reference asked after: 1 when it is held, lease and all. */
   | { readonly kind: 'haves'; readonly tag: number; readonly held: Uint8Array }
+  /** Prove that you hold each, and prolong its lease up to the end named. */
+  | {
+      readonly kind: 'prove'
+      readonly tag: number
+      readonly nonce: Uint8Array
+      readonly wanted: readonly { readonly ref: Uint8Array; readonly leaseEndMs: number }[]
+    }
+  /** 32 bytes for each reference: what only who has the bytes can work out; zeros when it is not held. */
+  | { readonly kind: 'proved'; readonly tag: number; readonly proofs: readonly Uint8Array[] }
 
 export const COPY_RESULT = { stored: 0, full: 1, refused: 2 } as const
 const RING_LIST_MAX = 32
 const DESCRIPTOR_SIZE_MAX = 1_024
 
 export function encodeCall(call: Call): Uint8Array {
-  const w =
-    call.kind === 'ringQuery' || call.kind === 'copied'
-      ? smallWriter(LINK_MESSAGE[call.kind])
-      : writer(LINK_MESSAGE[call.kind])
+  const w = writer(LINK_MESSAGE[call.kind], roomFor(call))
   w.u32(call.tag)
   switch (call.kind) {
     case 'ringQuery':
@@ -318,8 +353,22 @@ export function encodeCall(call: Call): Uint8Array {
     case 'haves':
       w.bytes16(call.held)
       break
+    case 'prove':
+      w.bytes(call.nonce).u8(call.wanted.length)
+      for (const { ref, leaseEndMs } of call.wanted) w.bytes(ref).u64(leaseEndMs)
+      break
+    case 'proved':
+      w.u8(call.proofs.length)
+      for (const proof of call.proofs) w.bytes(proof)
+      break
   }
   return w.done()
+}
+
+/** Bytes that a call may take besides those of a small message. */
+function roomFor(call: Call): number {
+  if (call.kind === 'ringQuery' || call.kind === 'copied') return 0
+  return call.kind === 'copy' ? call.bytes.length : MESSAGE_SIZE_MAX
 }
 
 /** Undefined when the message is of no kind known here. Throws MalformedError. */
@@ -361,6 +410,19 @@ export function decodeCall(message: Uint8Array): Call | undefined {
       const held = r.bytes16(HAVE_REFS_MAX)
       r.end()
       return { kind: 'haves', tag, held }
+    }
+    case LINK_MESSAGE.prove: {
+      const [tag, nonce] = [r.u32(), r.bytes(NONCE_SIZE)]
+      const read = () => ({ ref: r.bytes(REF_SIZE), leaseEndMs: r.u64() })
+      const wanted = readList(r, { countMax: PROVE_REFS_MAX, read })
+      r.end()
+      return { kind: 'prove', tag, nonce, wanted }
+    }
+    case LINK_MESSAGE.proved: {
+      const tag = r.u32()
+      const proofs = readList(r, { countMax: PROVE_REFS_MAX, read: () => r.bytes(32) })
+      r.end()
+      return { kind: 'proved', tag, proofs }
     }
     default:
       return undefined

@@ -38,12 +38,16 @@ export function nextHop(question: {
   if (before === undefined || isUpTo(before, location, self)) return { own: true }
 
   const successors = state.successors.filter(isLive)
-  for (const id of successors) if (isUpTo(self, location, id)) return { hop: id, isOwner: true }
+  const next = firstLive(location, members, isExcluded)
+  const successor = successors.find((id) => isUpTo(self, location, id))
+  if (successor !== undefined) {
+    // The list is what neighbours say; whom the view knows nearer was left out of it.
+    const isLeftOut = next !== undefined && !equalBytes(next, self) && isBetween(self, next, successor)
+    return { hop: isLeftOut ? next : successor, isOwner: true }
+  }
 
   const fingers = cachedFingers(self, members)
-  const [next] = ownersOf(location, members, 1)
-  if (next !== undefined && isLive(next) && fingers.some((id) => equalBytes(id, next)))
-    return { hop: next, isOwner: true }
+  if (next !== undefined && fingers.some((id) => equalBytes(id, next))) return { hop: next, isOwner: true }
 
   let nearest: NodeId | undefined
   for (const id of [...successors, ...fingers]) {
@@ -78,6 +82,20 @@ export function rankOf(location: Uint8Array, node: NodeId, members: readonly Nod
   const isLast = at === owner && !equalBytes(following, node) && !isUpTo(location, node, following)
   const isSame = equalBytes(location, node)
   return isLast && !isSame ? members.length : (at - owner + members.length) % members.length
+}
+
+/** The first live member at or after the location. */
+function firstLive(
+  location: Uint8Array,
+  members: readonly NodeId[],
+  isExcluded: (id: NodeId) => boolean,
+): NodeId | undefined {
+  const from = indexAtOrAfter(members, location)
+  for (let step = 0; step < members.length; step++) {
+    const id = members[(from + step) % members.length] as NodeId
+    if (!isExcluded(id)) return id
+  }
+  return undefined
 }
 
 /** The live member nearest before `self`. */

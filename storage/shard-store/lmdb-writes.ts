@@ -15,8 +15,9 @@ interface Queued {
 }
 
 /**
- * Writes are committed in groups: what comes while one group is on its way to the disk makes up the next.
- * A commit costs a millisecond and rewrites the path to the root, whether it holds one shard or twenty.
+ * Writes are committed in groups: what comes while one group is on its way to the disk, and for a `pause`
+ * after it, makes up the next. A commit costs a millisecond and rewrites the path to the root, whether it
+ * holds one shard or twenty. The first write after a rest waits for nothing.
  */
 export class Writes {
   readonly #env: Environment
@@ -24,18 +25,20 @@ export class Writes {
   #queue: Queued[] = []
   #running: Promise<void> | undefined
   #hasFailed = false
+  readonly #pause: () => Promise<void>
+  #endPause: () => void = () => undefined
+  #isClosing = false
 
-  constructor(env: Environment) {
+  constructor(env: Environment, pause: () => Promise<void>) {
     this.#env = env
+    this.#pause = pause
   }
 
   /** Queues the writes that `write` asks for as one; resolves once they are committed, rejects with the cause. */
   commit(write: () => unknown): Promise<void> {
     return new Promise((done, fail) => {
       this.#queue.push({ write, done, fail })
-      this.#running ??= this.#run().finally(() => {
-        this.#running = undefined
-      })
+      this.#running ??= this.#run()
     })
   }
 
@@ -47,10 +50,13 @@ export class Writes {
         await this.#commitGroup(group)
         for (const { done } of group) done()
         await this.flush()
+        if (!this.#isClosing) await this.#rest()
       } catch (error) {
         for (const { fail } of group) fail(error)
       }
     }
+    // In the same step as the last look at the queue: what comes later begins a run of its own.
+    this.#running = undefined
   }
 
   async #commitGroup(group: readonly Queued[]): Promise<void> {
@@ -68,8 +74,17 @@ export class Writes {
     }
   }
 
-  /** Resolves once nothing waits to be committed. */
+  #rest(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#endPause = resolve
+      void this.#pause().then(resolve)
+    })
+  }
+
+  /** Resolves once nothing waits to be committed; from now on there are no pauses. */
   async settled(): Promise<void> {
+    this.#isClosing = true
+    this.#endPause()
     while (this.#running !== undefined) await this.#running
   }
 

@@ -24,6 +24,7 @@ import {
   type ShardCache,
   type ShardStore,
   type ShardStores,
+  STORE_KEY_SIZE,
   type StoredShard,
   type StoreUsage,
   storeKey,
@@ -35,6 +36,8 @@ export interface LmdbStoreOptions {
   readonly quotaBytes: number
   readonly cacheBytes: number
   readonly onCorrupt?: (ref: ContentRef) => void
+  /** Waited for after each commit, so that writes gather for the next. */
+  readonly pause?: () => Promise<void>
 }
 
 type Records = Database<Uint8Array, Uint8Array>
@@ -45,6 +48,8 @@ const MAP_SLACK_BYTES = 64 * 1024 * 1024
 /** Cache writes on their way to the disk; more are dropped. 2 MiB. */
 const CACHE_WRITES_MAX = 32
 const LEASE_SIZE = 8
+/** Other processes may put as well: the count is taken anew after so many puts. */
+const COUNT_EVERY_PUTS = 64
 const ZERO = new Uint8Array(1)
 
 /** Throws ERR_SHARD_STORE. */
@@ -62,7 +67,7 @@ export function openLmdbStore(options: LmdbStoreOptions): ShardStores {
       mapSize: Math.ceil((1.125 * (options.quotaBytes + options.cacheBytes) + MAP_SLACK_BYTES) / 65_536) * 65_536,
     })
     checkFormat(env)
-    const writes = new Writes(env)
+    const writes = new Writes(env, options.pause ?? (() => Promise.resolve()))
     const cache = new LmdbCache({ env, writes }, options.cacheBytes, onCorrupt)
     return { store: new LmdbStore({ env, writes }, options.quotaBytes, onCorrupt), cache }
   } catch (error) {
@@ -101,6 +106,9 @@ class LmdbStore implements ShardStore {
   /** Puts whose commit is awaited. */
   #writing = 0
   #corrupt = 0
+  /** The contents when they were last counted, and those put since. */
+  #counted = Number.POSITIVE_INFINITY
+  #putSince = 0
 
   constructor(
     { env, writes }: { env: Environment; writes: Writes },
@@ -123,10 +131,11 @@ class LmdbStore implements ShardStore {
       const outcome = await this.#prolong(storeKey(ref), leaseEndMs)
       if (outcome !== 'absent') return outcome === 'full' ? 'full' : 'stored'
     }
-    if (this.#count() + this.#writing >= countFitting(this.#quotaBytes)) return 'full'
+    if (this.#isFull()) return 'full'
     const key = storeKey(ref)
     const lease = encodeLease(leaseEndMs)
     this.#writing += 1
+    this.#putSince += 1
     try {
       this.#gone.delete(nameOf(key))
       await this.#writes.commit(() => {
@@ -184,7 +193,10 @@ class LmdbStore implements ShardStore {
       const span = { start: above, end: upTo, exclusiveStart: true, inclusiveEnd: true }
       for (const { key, value } of this.#index.getRange(span)) {
         if (listed.length >= range.limit) return listed
-        if (!this.#gone.has(nameOf(key))) listed.push({ ref: refOfKey(key), leaseEndMs: decodeLease(value) })
+        if (this.#gone.has(nameOf(key))) continue
+        const ref = refOfKey(key)
+        if (ref === undefined) this.#dropDamaged(key)
+        else listed.push({ ref, leaseEndMs: decodeLease(value) })
       }
     }
     return listed
@@ -200,11 +212,11 @@ class LmdbStore implements ShardStore {
       const key = new Uint8Array(entry.subarray(LEASE_SIZE))
       if (this.#gone.has(nameOf(key))) continue
       const leaseEndMs = decodeLease(entry)
-      if (this.#leaseOf(key) === leaseEndMs) {
+      if (key.length === STORE_KEY_SIZE && this.#leaseOf(key) === leaseEndMs) {
         this.#remove(key, leaseEndMs)
         count += 1
       } else {
-        // Two renewals that crossed left it behind.
+        // Two renewals that crossed left it behind, or it is damaged.
         const left = new Uint8Array(entry)
         this.#writes.commit(() => this.#leases.remove(left)).catch(() => undefined)
       }
@@ -243,6 +255,15 @@ class LmdbStore implements ShardStore {
     return (await this.#flush()) ? 'prolonged' : 'full'
   }
 
+  /** Counting asks LMDB for all its figures: from time to time, and for certain before the answer is yes. */
+  #isFull(): boolean {
+    const countMax = countFitting(this.#quotaBytes)
+    if (this.#putSince < COUNT_EVERY_PUTS && this.#counted + this.#putSince < countMax) return false
+    this.#counted = this.#count()
+    this.#putSince = this.#writing
+    return this.#counted + this.#writing >= countMax
+  }
+
   #count(): number {
     let { entryCount } = this.#index.getStats() as { readonly entryCount: number }
     for (const { key } of this.#gone.values()) if (this.#index.doesExist(key)) entryCount -= 1
@@ -270,6 +291,12 @@ class LmdbStore implements ShardStore {
       .finally(() => {
         if (this.#gone.get(name) === removal) this.#gone.delete(name)
       })
+  }
+
+  /** A record under what is no key of a content: it could be neither asked for nor expire. */
+  #dropDamaged(key: Uint8Array): void {
+    this.#corrupt += 1
+    this.#remove(new Uint8Array(key), undefined)
   }
 
   /** Whether everything committed so far is on disk; false when the disk is full. */
@@ -367,8 +394,9 @@ function encodeLease(leaseEndMs: number): Uint8Array {
   return bytes
 }
 
-/** From the first 8 bytes. */
+/** From the first 8 bytes; a lease that is damaged is over. */
 function decodeLease(bytes: Uint8Array): number {
+  if (bytes.length < LEASE_SIZE) return 0
   return Number(new DataView(bytes.buffer, bytes.byteOffset, LEASE_SIZE).getBigUint64(0))
 }
 

@@ -2,7 +2,7 @@
  * What a keeper asks of its disk. SPEC shard-store §1-§4. Every maker passes test/contract/shard-store.ts.
  * Contents are SHARD_SIZE bytes each, kept until their lease ends; times are Unix milliseconds.
  */
-import { type Location, SHARD_SIZE } from '../../core/index.ts'
+import { type Location, MalformedError, SHARD_SIZE } from '../../core/index.ts'
 import { type ContentRef, decodeContentRef, encodeContentRef, locationOf } from '../content-ref.ts'
 
 export interface StoredShard {
@@ -79,8 +79,15 @@ export function storeKey(ref: ContentRef): Uint8Array {
   return key
 }
 
-export function refOfKey(key: Uint8Array): ContentRef {
-  return decodeContentRef(key.subarray(32))
+/** The reference that a key from the disk stands for, or undefined when it is no key of a content. */
+export function refOfKey(key: Uint8Array): ContentRef | undefined {
+  try {
+    const ref = decodeContentRef(key.subarray(32))
+    return compareKeys(storeKey(ref), key) === 0 ? ref : undefined
+  } catch (error) {
+    if (error instanceof MalformedError) return undefined
+    throw error
+  }
 }
 
 /** Keys above `above` and not above `upTo`, both of any length, in byte order. */

@@ -10,6 +10,10 @@ export interface Double {
   /** Puts whose body broke off. */
   aborted: number
   pending?: number
+  /** Objects looked after. */
+  kept: { id: string }[]
+  /** What a repair finds, stripe by stripe: missing, rebuilt, pending. */
+  repair?: readonly (readonly number[])[]
   lost?: boolean
   putRefusal?: ErrorLike
   putError?: ErrorLike

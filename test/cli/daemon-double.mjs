@@ -18,6 +18,7 @@ export async function serveDouble(home, options = {}) {
     objects: new Map(),
     requests: [],
     aborted: 0,
+    kept: [],
     role: basename(home).startsWith('client') ? 'client' : 'node',
     onStop: () => undefined,
     ...options,
@@ -49,8 +50,11 @@ function answer(double, home, request, response) {
   if (url.pathname === '/v1/metrics') return response.end('hush_up 1\n')
   if (url.pathname === '/v1/stop') return stop(double, request, reply)
   if (url.pathname === '/v1/objects') return put(double, url, request, response)
-  const [, , , encoded, what] = url.pathname.split('/')
+  const [, , room, encoded, what] = url.pathname.split('/')
   const address = decodeURIComponent(encoded ?? '')
+  if (room === 'kept') return kept(double, request, address, what, response, reply)
+  if (what === 'repair') return repair(double, response)
+  if (what === 'repair-key') return response.end(`${JSON.stringify({ event: 'made', repairKey: REPAIR_KEY })}\n`)
   const object = double.objects.get(address)
   if (!address.startsWith('hush:')) {
     return refuse(response, 400, { code: 'ERR_ADDRESS_SUM', kind: 'input', message: 'the address is mistyped' })
@@ -152,6 +156,50 @@ function check(double, response) {
   response.end(`${JSON.stringify({ event: 'summary', stripes: 2, shards: 44, reachable: lost ? 29 : 41, health })}\n`)
 }
 
+const REPAIR_KEY = 'hush-repair:abcdef'
+
+/** `repair`: for each stripe what is missing, rebuilt and pending of 22 shards, 8 needed. */
+function repair(double, response) {
+  const sum = { stripes: 0, shards: 0, missing: 0, rebuilt: 0, pending: 0, renewed: 0, movedBytes: 0 }
+  let health = 'perfect'
+  for (const [missing, rebuilt, pending] of double.repair ?? [[0, 0, 0]]) {
+    const counts = { missing, rebuilt, pending, renewed: 22 - missing, movedBytes: 63_488 * (8 + rebuilt) }
+    const place = { part: 'object', stripe: sum.stripes, level: 0, needed: 8, total: 22 }
+    response.write(`${JSON.stringify({ event: 'stripe', ...place, ...counts })}\n`)
+    sum.stripes += 1
+    sum.shards += 22
+    for (const name of Object.keys(counts)) sum[name] += counts[name]
+    if (missing - rebuilt > 14) health = 'lost'
+    else if (missing > rebuilt && health !== 'lost') health = 'good'
+  }
+  response.end(`${JSON.stringify({ event: 'summary', ...sum, health })}\n`)
+}
+
+function kept(double, request, name, what, response, reply) {
+  if (request.method === 'GET') return reply({ objects: double.kept })
+  if (what !== 'stop') {
+    const one = {
+      id: hash(name).slice(0, 16),
+      repairKey: REPAIR_KEY,
+      addedMs: 1_700_000_000_000,
+      nextMs: 1_700_300_000_000,
+    }
+    double.kept.push(one)
+    response.write(`${JSON.stringify({ event: 'progress', readBytes: 100, storedShards: 3 })}\n`)
+    return response.end(`${JSON.stringify({ event: 'kept', ...one })}\n`)
+  }
+  const found = double.kept.find(({ id }) => id === name || id === hash(name).slice(0, 16))
+  if (found === undefined) {
+    return refuse(response, 400, {
+      code: 'ERR_NOT_KEPT',
+      kind: 'input',
+      message: 'this home does not keep that object',
+    })
+  }
+  double.kept.splice(double.kept.indexOf(found), 1)
+  return reply({ id: found.id })
+}
+
 const isAlive = (home) => {
   try {
     process.kill(Number(readFileSync(join(home, 'daemon.pid'), 'utf8')), 0)
@@ -199,6 +247,9 @@ function status(double, home) {
     guard: { id: 'abcdef01', since: 1_700_000_000_000 },
     links: 7,
     pending: { shards: double.pending ?? 0 },
+    ...(double.kept.length > 0 && {
+      keeping: { objects: double.kept.length, worst: 'weak', nextMs: 1_700_300_000_000 },
+    }),
     uptimeSeconds: 61,
     memory: { rssBytes: 50 * 2 ** 20 },
     aFieldOfLater: true,

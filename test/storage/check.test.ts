@@ -71,7 +71,7 @@ describe('check', () => {
 
   it('reports an inline object by its root alone', async () => {
     const all = await reports(check(await store(10)))
-    expect(all).toEqual([{ stripe: 0, level: 0, needed: 1, total: 8, reachable: 8, health: 'perfect' }])
+    expect(all).toEqual([{ part: 'object', stripe: 0, level: 0, needed: 1, total: 8, reachable: 8, health: 'perfect' }])
   })
 
   it('calls a manifest node lost that cannot be read, and goes on with the next', async () => {

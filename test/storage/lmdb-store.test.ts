@@ -177,6 +177,25 @@ describe('LMDB store', () => {
     await store.close()
   })
 
+  it('gathers what comes in the pause after a commit, and does not wait for its end when it is closed', async () => {
+    const pauses: (() => void)[] = []
+    const pause = () => new Promise<void>((resolve) => void pauses.push(resolve))
+    const { store } = openLmdbStore({ path: newPath(), ...noCache, pause })
+    const put = (seed: number) => store.put({ ...makeShard(seed), leaseEndMs: 1 })
+    expect(await put(600)).toBe('stored')
+    while (pauses.length < 1) await nextTurn()
+    const gathered = [put(601), put(602)]
+    for (let turn = 0; turn < 20; turn++) await nextTurn()
+    expect(store.usage().count).toBe(1)
+    pauses[0]?.()
+    expect(await Promise.all(gathered)).toEqual(['stored', 'stored'])
+    while (pauses.length < 2) await nextTurn()
+    const last = put(603)
+    await store.close()
+    expect(await last).toBe('stored')
+    expect(pauses.length).toBe(2)
+  })
+
   it('says that the disk failed when the folder cannot be used', () => {
     const path = newPath()
     writeFileSync(path, 'in the way')

@@ -11,7 +11,7 @@ interface Ban {
   readonly instead: string
 }
 
-const FREE_PLACES = ['node/system/', 'cli/', 'test/', 'bench/', 'scripts/']
+const FREE_PLACES = ['node/system/', 'cli/', 'test/', 'bench/', 'sim/', 'scripts/']
 const BUFFER_PLACES = ['crypto/', 'storage/shard-store/', ...FREE_PLACES]
 
 // Not a property of something else, and not a field's name.

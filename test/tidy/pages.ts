@@ -129,7 +129,7 @@ export function codeFaults(files: readonly Source[], page: Page): string[] {
 // --- files that pages name -------------------------------------------------------------------------
 
 const LINK = /\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)]*)?\)/g
-const PATH = /`((?:core|crypto|storage|routing|node|cli|test|bench|scripts|docs)\/[\w./-]+\.(?:ts|mjs|md|json))`/g
+const PATH = /`((?:core|crypto|storage|routing|node|cli|test|bench|sim|scripts|docs)\/[\w./-]+\.(?:ts|mjs|md|json))`/g
 
 /** Links are taken from the page's own folder, paths in backticks from the root. */
 export function missingFiles(page: Page, isThere: (path: string) => boolean): string[] {

@@ -22,7 +22,7 @@ export const ROOT = join(import.meta.dirname, '..', '..')
 /** Folders that hold the program. */
 export const ROOMS = ['core', 'crypto', 'storage', 'routing', 'node', 'cli'] as const
 /** Folders that serve it. */
-export const YARDS = ['test', 'bench', 'scripts'] as const
+export const YARDS = ['test', 'bench', 'sim', 'scripts'] as const
 
 export function source(path: string, text: string): Source {
   return { path, text, ...layers(text) }

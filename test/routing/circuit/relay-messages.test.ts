@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { CELL_BODY_SIZE, HOPS_MAX, MalformedError, named32, relayDataSizeMax } from '../../../core/index.ts'
+import { CELL_BODY_SIZE, HOPS_MAX, MalformedError, named32, relayDataSizeMax, toHex } from '../../../core/index.ts'
 import { HANDSHAKE_MESSAGE_SIZE, HANDSHAKE_REPLY_SIZE } from '../../../crypto/index.ts'
 import { COMMANDS, makeCell, readCell } from '../../../routing/circuit/cell.ts'
 import {
@@ -13,6 +13,8 @@ import {
   decodeExtended,
   decodeExtendFailed,
   EXTEND_FAILURES,
+  effortAsked,
+  effortOfExtendFailed,
   encodeAck,
   encodeCreate,
   encodeCreated,
@@ -53,8 +55,8 @@ describe('relay messages', () => {
     writeRelayMessage({ command: RELAY_COMMANDS.data, stream: 0x102, data: Uint8Array.of(7) }, bytes)
     expect([...bytes]).toEqual([4, 1, 2, 0, 1, 7, 0, 0])
     expect(RELAY_COMMANDS).toEqual({ extend: 1, extended: 2, extendFailed: 3, data: 4, dataEnd: 5, ack: 6, drop: 7 })
-    expect(EXTEND_FAILURES).toEqual({ refused: 1, unknownRelay: 2, unreachable: 3, busy: 4 })
-    expect(DESTROY_REASONS).toEqual({ finished: 1, failed: 2, full: 3, unreachable: 4, leaving: 5 })
+    expect(EXTEND_FAILURES).toEqual({ refused: 1, unknownRelay: 2, unreachable: 3, busy: 4, puzzle: 5 })
+    expect(DESTROY_REASONS).toEqual({ finished: 1, failed: 2, full: 3, unreachable: 4, leaving: 5, puzzle: 6 })
   })
 
   it('count against the window only when they carry data', () => {
@@ -75,6 +77,35 @@ describe('making a circuit', () => {
       }),
       { numRuns: 20 },
     )
+  })
+
+  it('carry a proof of work behind the handshake, or none', () => {
+    const message = seededRandom(1).bytes(HANDSHAKE_MESSAGE_SIZE)
+    const relayId = named32<'NodeId'>(seededRandom(2).bytes(32), 'id')
+    const proof = { effort: 16, hour: 0x0001_0203, nonce: 2 ** 40 + 5 }
+    const data = encodeExtend({ relayId, hop: 2, message, proof })
+    expect(toHex(data.subarray(-13))).toBe('10000102030000010000000005')
+    expect(decodeExtend(data)).toEqual({ relayId, hop: 2, message, proof })
+    expect(decodeCreate(throughCell(COMMANDS.create, encodeCreate({ hop: 2, message, proof })))).toEqual({
+      hop: 2,
+      message,
+      proof,
+    })
+    // What an earlier version sent: zeros in a create, nothing in an extend.
+    expect(decodeExtend(encodeExtend({ relayId, hop: 2, message })).proof).toBeUndefined()
+    expect(decodeCreate(throughCell(COMMANDS.create, encodeCreate({ hop: 2, message }))).proof).toBeUndefined()
+    for (const effort of [0, 33, 255])
+      expect(() => decodeExtend(encodeExtend({ relayId, hop: 2, message, proof: { ...proof, effort } }))).toThrow(
+        MalformedError,
+      )
+  })
+
+  it('name the effort that is asked for', () => {
+    expect([...encodeExtendFailed(EXTEND_FAILURES.puzzle, 18)]).toEqual([5, 18])
+    expect(effortOfExtendFailed(Uint8Array.of(5, 18))).toBe(18)
+    expect(() => decodeExtendFailed(Uint8Array.of(5))).toThrow(MalformedError)
+    expect(effortAsked(throughCell(COMMANDS.destroy, encodeDestroy(DESTROY_REASONS.puzzle, 18)))).toBe(18)
+    expect(effortAsked(throughCell(COMMANDS.destroy, encodeDestroy(DESTROY_REASONS.full)))).toBeUndefined()
   })
 
   it('created and extended read back as they were written', () => {

@@ -14,9 +14,11 @@ import {
   encodeRingGet,
   encodeRingOutcome,
   encodeRingPut,
+  encodeRingRenew,
   encodeRingWait,
   HAVE_REFS_MAX,
   type Outcome,
+  PROVE_REFS_MAX,
   REFUSAL,
 } from '../../../routing/index.ts'
 
@@ -32,6 +34,7 @@ const put = fc.record({
   nonce: bytes(16),
   bytes: fc.uint8Array({ maxLength: 300 }),
 })
+const renew = fc.record({ ref: bytes(34), leaseDays: fc.integer({ min: 1, max: 90 }), nonce: bytes(16) })
 const receipt = fc.record({
   leaseEndMs: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
   nonce: bytes(16),
@@ -65,14 +68,28 @@ const call: fc.Arbitrary<Call> = fc.oneof(
   fc.record({ kind: fc.constant('copied' as const), tag, result: fc.integer({ min: 0, max: 255 }) }),
   fc.record({ kind: fc.constant('have' as const), tag, refs: fc.array(bytes(34), { maxLength: 40 }) }),
   fc.record({ kind: fc.constant('haves' as const), tag, held: fc.uint8Array({ maxLength: HAVE_REFS_MAX }) }),
+  fc.record({
+    kind: fc.constant('prove' as const),
+    tag,
+    nonce: bytes(16),
+    wanted: fc.array(fc.record({ ref: bytes(34), leaseEndMs: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }) }), {
+      maxLength: PROVE_REFS_MAX,
+    }),
+  }),
+  fc.record({
+    kind: fc.constant('proved' as const),
+    tag,
+    proofs: fc.array(bytes(32), { maxLength: PROVE_REFS_MAX }),
+  }),
 )
 
 describe('requests on the ring', () => {
   it('reads back what it wrote', () => {
     fc.assert(
-      fc.property(bytes(8), get, put, outcome, (rid, asked, placed, end) => {
+      fc.property(bytes(8), get, put, renew, outcome, (rid, asked, placed, renewed, end) => {
         expect(decodeRingRequest(encodeRingGet(rid, asked))).toEqual({ kind: 'rget', rid, get: asked })
         expect(decodeRingRequest(encodeRingPut(rid, placed))).toEqual({ kind: 'rput', rid, put: placed })
+        expect(decodeRingRequest(encodeRingRenew(rid, renewed))).toEqual({ kind: 'rrenew', rid, renew: renewed })
         expect(decodeRingRequest(encodeRingOutcome(rid, end))).toEqual({ kind: 'outcome', rid, outcome: end })
         expect(decodeRingRequest(encodeRingWait(rid))).toEqual({ kind: 'rwait', rid })
       }),
@@ -101,6 +118,7 @@ describe('requests on the ring', () => {
     for (const leaseDays of [0, 91, 255]) {
       const wrong = { ref, leaseDays, nonce: new Uint8Array(16), bytes: ref }
       expect(() => decodeRingRequest(encodeRingPut(rid, wrong))).toThrow(MalformedError)
+      expect(() => decodeRingRequest(encodeRingRenew(rid, wrong))).toThrow(MalformedError)
     }
   })
 })
@@ -108,7 +126,7 @@ describe('requests on the ring', () => {
 describe('requests on a circuit', () => {
   it('reads back what it wrote', () => {
     fc.assert(
-      fc.property(get, put, outcome, (asked, placed, end) => {
+      fc.property(get, put, renew, outcome, (asked, placed, renewed, end) => {
         expect(decodeCircuitRequest(encodeCircuitRequest({ kind: 'get', get: asked }))).toEqual({
           kind: 'get',
           get: asked,
@@ -116,6 +134,10 @@ describe('requests on a circuit', () => {
         expect(decodeCircuitRequest(encodeCircuitRequest({ kind: 'put', put: placed }))).toEqual({
           kind: 'put',
           put: placed,
+        })
+        expect(decodeCircuitRequest(encodeCircuitRequest({ kind: 'renew', renew: renewed }))).toEqual({
+          kind: 'renew',
+          renew: renewed,
         })
         expect(decodeCircuitOutcome(encodeCircuitOutcome(end))).toEqual(end)
       }),

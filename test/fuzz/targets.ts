@@ -1,0 +1,32 @@
+/**
+ * Every decoder of bytes from outside: how its valid encodings are made, how it is called, and which
+ * errors it may answer with. registry.test.ts fails when a decoder of the program is missing here.
+ */
+import { circuitTargets } from './circuit-targets.ts'
+import { controlTargets } from './control-targets.ts'
+import { cryptoTargets } from './crypto-targets.ts'
+import { homeTargets } from './home-targets.ts'
+import { messageTargets } from './message-targets.ts'
+import { nodeTargets } from './node-targets.ts'
+import { storageTargets } from './storage-targets.ts'
+import type { Target } from './target.ts'
+
+export const TARGETS: readonly Target[] = [
+  ...circuitTargets,
+  ...messageTargets,
+  ...cryptoTargets,
+  ...storageTargets,
+  ...homeTargets,
+  ...nodeTargets,
+  ...controlTargets,
+] as readonly Target[]
+
+/** Functions with a decoder's name that take no bytes or text from outside, and why. */
+export const NO_DECODERS: Readonly<Record<string, string>> = {
+  'core/bytes.ts#fromUtf8': 'makes bytes of a text of ours',
+  'storage/shard-store/memory.ts#openMemoryStore': 'begins empty',
+  'node/home.ts#readNetwork': 'reads a file through openHome and parses it with parseNetwork',
+  'cli/testnet/record.ts#readRecord': 'reads a file and parses it with parseRecord',
+  'cli/commands/put.ts#openSource': 'opens a file to be stored; its bytes mean nothing to the program',
+  'cli/part-file.ts#PartFile.open': 'takes up a part of an object: opaque bytes, of which only the size counts',
+}

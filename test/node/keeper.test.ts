@@ -1,0 +1,219 @@
+/** Keepers among themselves: who may let a copy go, and on what proof; renewal. SPEC requests §6, §7 */
+import { describe, expect, it } from 'vitest'
+import { type Clock, type NodeId, PROFILES, SHARD_SIZE, toHex } from '../../core/index.ts'
+import { Calls } from '../../node/calls.ts'
+import type { PeerLink } from '../../node/links.ts'
+import { Keeper, possessionProof } from '../../node/roles/keeper.ts'
+import { type Call, decodeCall, encodeCall, ownersOf, View } from '../../routing/index.ts'
+import { type ContentRef, encodeContentRef, locationOf, openMemoryStore, type ShardStore } from '../../storage/index.ts'
+import { makeShard, makeSigned } from '../contract/shard.ts'
+import { descriptorOf, EPOCH_MS, keyOf, NETWORK } from '../routing/membership/members.ts'
+import { seededRandom } from '../storage/support/random.ts'
+
+const DAY_MS = 24 * 60 * 60_000
+const MEMBERS = 9
+
+interface Node {
+  readonly id: NodeId
+  readonly keeper: Keeper
+  readonly store: ShardStore
+  /** What this node says instead of the truth. */
+  lie: (call: Call, truth: Call | undefined) => Call | undefined
+  asked: Call['kind'][]
+}
+
+/** Keepers that reach each other by function calls; every message goes through its bytes. */
+function network(options: { quotaShards?: number } = {}) {
+  const quotaBytes = (options.quotaShards ?? 1_000) * SHARD_SIZE
+  const clock: Clock = {
+    nowMs: () => EPOCH_MS,
+    monotonicMs: () => 0,
+    setTimer: () => ({ cancel: () => {} }),
+  }
+  const view = new View({ profile: PROFILES.testnet })
+  const nodes = new Map<string, Node>()
+  for (let seed = 1; seed <= MEMBERS; seed++) {
+    const descriptor = descriptorOf(seed)
+    view.admit(descriptor, EPOCH_MS)
+    const { store } = openMemoryStore({ quotaBytes })
+    const calls = new Calls(clock)
+    const reach = async (id: NodeId): Promise<PeerLink | undefined> => {
+      const other = nodes.get(toHex(id))
+      if (other === undefined) return undefined
+      const link = {
+        sendMessage(message: Uint8Array): boolean {
+          const call = decodeCall(message)
+          if (call === undefined) throw new Error('not a call')
+          other.asked.push(call.kind)
+          void other.keeper.answer(call).then((truth) => {
+            const said = other.lie(call, truth)
+            const answer = said && decodeCall(encodeCall(said))
+            if (answer?.kind === 'haves' || answer?.kind === 'copied' || answer?.kind === 'proved') {
+              calls.answered(link, answer)
+            } else calls.closed(link)
+          })
+          return true
+        },
+      } as PeerLink
+      return link
+    }
+    const ports = { clock, log: () => {}, random: seededRandom(`keeper ${seed}`), store, calls, view, reach }
+    const keeper = new Keeper({
+      ...ports,
+      profile: PROFILES.testnet,
+      networkId: NETWORK,
+      key: keyOf(seed),
+      selfId: descriptor.id,
+    })
+    nodes.set(toHex(descriptor.id), {
+      id: descriptor.id,
+      keeper,
+      store,
+      lie: (_, truth) => truth,
+      asked: [],
+    })
+  }
+  /** All members from the owner of the location on, clockwise. */
+  const around = (ref: ContentRef): Node[] =>
+    ownersOf(locationOf(ref), view.reachable(EPOCH_MS), MEMBERS).map((id) => nodes.get(toHex(id)) as Node)
+  return { around, nodes: [...nodes.values()] }
+}
+
+const pass = { leaving: false, isStopped: () => false }
+const lease = { leaseEndMs: EPOCH_MS + 5 * DAY_MS }
+
+describe('a copy beyond those wanted', () => {
+  it.each([
+    ['shard', makeShard(1)],
+    ['signed root', makeSigned(2)],
+  ])('goes once every holder has proven its own: %s', async (_, shard) => {
+    const [owner, next, , surplus] = network().around(shard.ref) as [Node, Node, Node, Node]
+    await surplus.store.put({ ...shard, ...lease })
+    expect(await surplus.keeper.reconcile(pass)).toEqual({ pushed: 2, dropped: 1, lacking: 0, surplus: 0 })
+    expect(surplus.store.has(shard.ref)).toBe(false)
+    for (const holder of [owner, next]) expect(holder.store.leaseEnd(shard.ref)).toBe(lease.leaseEndMs)
+  })
+
+  it('stays when a holder says that it has it, and has not', async () => {
+    const shard = makeShard(3)
+    const [, liar, , surplus] = network().around(shard.ref) as [Node, Node, Node, Node]
+    await surplus.store.put({ ...shard, ...lease })
+    liar.lie = (call, truth) => {
+      if (call.kind === 'have') return { kind: 'haves', tag: call.tag, held: new Uint8Array(call.refs.length).fill(1) }
+      if (call.kind === 'copy') return { kind: 'copied', tag: call.tag, result: 0 }
+      if (call.kind === 'prove')
+        return { kind: 'proved', tag: call.tag, proofs: call.wanted.map(() => new Uint8Array(32)) }
+      return truth
+    }
+    liar.store.delete(shard.ref)
+    for (let passes = 0; passes < 3; passes++) {
+      expect(await surplus.keeper.reconcile(pass)).toMatchObject({ dropped: 0, surplus: 1 })
+      expect(surplus.store.has(shard.ref)).toBe(true)
+    }
+  })
+
+  it("stays when a holder hands in another holder's proof", async () => {
+    const shard = makeShard(4)
+    const [honest, liar, , surplus] = network().around(shard.ref) as [Node, Node, Node, Node]
+    await surplus.store.put({ ...shard, ...lease })
+    liar.lie = (call, truth) => {
+      if (call.kind !== 'prove') return truth
+      const proof = possessionProof({ nonce: call.nonce, holder: honest.id, bytes: shard.bytes })
+      return { kind: 'proved', tag: call.tag, proofs: [proof] }
+    }
+    expect(await surplus.keeper.reconcile(pass)).toMatchObject({ dropped: 0, surplus: 1 })
+  })
+
+  it('stays when a holder gives an earlier answer again', async () => {
+    const shard = makeShard(5)
+    const [, liar, , surplus] = network().around(shard.ref) as [Node, Node, Node, Node]
+    let earlier: readonly Uint8Array[] | undefined
+    liar.lie = (_, truth) => {
+      if (truth?.kind !== 'proved') return truth
+      earlier ??= truth.proofs
+      return { ...truth, proofs: earlier }
+    }
+    for (const isFirst of [true, false]) {
+      await surplus.store.put({ ...shard, ...lease })
+      expect(await surplus.keeper.reconcile(pass)).toMatchObject({ dropped: isFirst ? 1 : 0 })
+    }
+  })
+
+  it('stays when a holder cannot be asked, and is given to one that lost it', async () => {
+    const shard = makeShard(6)
+    const { around } = network()
+    const [owner, silent, , surplus] = around(shard.ref) as [Node, Node, Node, Node]
+    await surplus.store.put({ ...shard, ...lease })
+    silent.lie = () => undefined
+    expect(await surplus.keeper.reconcile(pass)).toMatchObject({ dropped: 0, lacking: 1, surplus: 1 })
+    silent.lie = (_, truth) => truth
+    owner.store.delete(shard.ref)
+    expect(await surplus.keeper.reconcile(pass)).toMatchObject({ dropped: 1, lacking: 0 })
+    expect(owner.store.has(shard.ref) && silent.store.has(shard.ref)).toBe(true)
+  })
+
+  it('takes a quarter of the quota at most while it is not proven, what is farthest leaving first', async () => {
+    const { nodes, around } = network({ quotaShards: 40 })
+    for (const node of nodes) node.lie = (call, truth) => (call.kind === 'prove' ? undefined : truth)
+    const [node] = nodes as [Node]
+    const shards = Array.from({ length: 40 }, (_, i) => makeShard(100 + i))
+    const rank = (ref: ContentRef): number => around(ref).indexOf(node)
+    for (const shard of shards) if (rank(shard.ref) >= 2) await node.store.put({ ...shard, ...lease })
+    const before = await node.keeper.reconcile(pass)
+    expect(before.surplus).toBeGreaterThan(10)
+    const after = await node.keeper.reconcile(pass)
+    expect(after).toMatchObject({ surplus: 10, dropped: before.surplus - 10 })
+    const kept = shards.filter(({ ref }) => node.store.has(ref)).map(({ ref }) => rank(ref))
+    const left = shards.filter(({ ref }) => rank(ref) >= 2 && !node.store.has(ref)).map(({ ref }) => rank(ref))
+    expect(Math.max(...kept)).toBeLessThanOrEqual(Math.min(...left))
+  })
+})
+
+describe('renewal', () => {
+  const renew = { ref: new Uint8Array(34), leaseDays: 30, nonce: new Uint8Array(16).fill(9) }
+
+  it('prolongs what the owner and the next hold, without bytes, before the receipt', async () => {
+    const shard = makeShard(7)
+    const [owner, next, third] = network().around(shard.ref) as [Node, Node, Node]
+    for (const { store } of [owner, next]) await store.put({ ...shard, ...lease })
+    const outcome = await owner.keeper.renew(shard.ref, renew)
+    expect(outcome).toMatchObject({
+      end: 'stored',
+      receipt: { leaseEndMs: EPOCH_MS + 30 * DAY_MS, nonce: renew.nonce },
+    })
+    for (const { store } of [owner, next]) expect(store.leaseEnd(shard.ref)).toBe(EPOCH_MS + 30 * DAY_MS)
+    expect(next.asked).toEqual(['prove'])
+    expect(third.asked).toEqual([])
+  })
+
+  it('brings the copy that the next has lost', async () => {
+    const shard = makeShard(8)
+    const [owner, next] = network().around(shard.ref) as [Node, Node]
+    await owner.store.put({ ...shard, ...lease })
+    expect(await owner.keeper.renew(shard.ref, renew)).toMatchObject({ end: 'stored' })
+    expect(next.asked).toEqual(['prove', 'copy'])
+    expect(next.store.leaseEnd(shard.ref)).toBe(EPOCH_MS + 30 * DAY_MS)
+  })
+
+  it('is refused when nothing is held, or its lease is over, or no second copy can be had', async () => {
+    const shard = makeShard(9)
+    const { around } = network()
+    const [owner, ...others] = around(shard.ref) as [Node, ...Node[]]
+    expect(await owner.keeper.renew(shard.ref, renew)).toEqual({ end: 'none', reason: 0 })
+    await owner.store.put({ ...shard, leaseEndMs: EPOCH_MS })
+    expect(await owner.keeper.renew(shard.ref, renew)).toEqual({ end: 'none', reason: 0 })
+    await owner.store.put({ ...shard, ...lease })
+    for (const other of others) other.lie = () => undefined
+    expect(await owner.keeper.renew(shard.ref, renew)).toEqual({ end: 'none', reason: 2 })
+  })
+
+  it('is not asked for by a proof that would reach further than any lease', async () => {
+    const shard = makeShard(10)
+    const [owner] = network().around(shard.ref) as [Node]
+    await owner.store.put({ ...shard, ...lease })
+    const wanted = [{ ref: encodeContentRef(shard.ref), leaseEndMs: EPOCH_MS + 92 * DAY_MS }]
+    const answer = await owner.keeper.answer({ kind: 'prove', tag: 1, nonce: new Uint8Array(16), wanted })
+    expect(answer).toEqual({ kind: 'proved', tag: 1, proofs: [new Uint8Array(32)] })
+    expect(owner.store.leaseEnd(shard.ref)).toBe(lease.leaseEndMs)
+  })
+})

@@ -1,0 +1,194 @@
+/**
+ * The simulator's command: one seed or many, several processes at a time.
+ *
+ *   npm run sim -- --seed 7 [--nodes 200] [--minutes 30 | --hours 2] [--puts 100] [--crypto fast|real]
+ *                        [--trace TEXT]
+ *   npm run sim -- --seeds 1-100 [--jobs 2] [--real-every 20] [--json FILE]
+ *   npm run sim -- lookups [...]
+ *
+ * The same seed, sizes and commit give the same trace hash. Exits 1 when anything was violated.
+ */
+import { spawn } from 'node:child_process'
+import { appendFileSync, writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { runLookups } from './lookups.ts'
+import { type RunReport, type RunWish, runSeed } from './run.ts'
+
+const OPTIONS = {
+  seed: { type: 'string' },
+  seeds: { type: 'string' },
+  nodes: { type: 'string', default: '200' },
+  minutes: { type: 'string' },
+  hours: { type: 'string' },
+  puts: { type: 'string', default: '100' },
+  crypto: { type: 'string', default: 'fast' },
+  'real-every': { type: 'string', default: '0' },
+  jobs: { type: 'string', default: String(Math.min(2, cpus().length)) },
+  json: { type: 'string' },
+  trace: { type: 'string' },
+  /** Set by the parent for its helpers: run these seeds here, one JSON line each. */
+  here: { type: 'string' },
+} as const
+
+type Crypto = 'fast' | 'real'
+
+/** Every line of the trace that holds this text goes to stderr. */
+interface Sizes extends Omit<RunWish, 'seed' | 'onLine'> {
+  readonly trace?: string
+}
+
+interface Wish extends Sizes {
+  readonly seeds: readonly number[]
+  readonly crypto: Crypto
+  readonly realEvery: number
+  readonly jobs: number
+}
+
+/** Most of what is made is dropped at once: a large nursery saves an eighth of the time. */
+const HEAP = ['--max-old-space-size=8192', '--max-semi-space-size=64']
+const here = fileURLToPath(import.meta.url)
+const isFastTree = here.includes('/sim-fast/')
+
+if (process.argv[2] === 'lookups') await runLookups(process.argv.slice(3))
+else await main()
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: OPTIONS })
+  const minutes =
+    values.hours === undefined ? numberOf('minutes', values.minutes ?? '30') : 60 * numberOf('hours', values.hours)
+  const sizes = {
+    nodes: numberOf('nodes', values.nodes),
+    minutes,
+    puts: numberOf('puts', values.puts),
+    ...(values.trace !== undefined && { trace: values.trace }),
+  }
+  if (sizes.nodes < 20 || sizes.nodes > 20_000) fail('--nodes is 20 to 20000')
+  if (values.here !== undefined) return runHere(values.here.split(',').map(Number), sizes)
+  if (values.crypto !== 'fast' && values.crypto !== 'real') fail('--crypto is fast or real')
+  const seeds = values.seeds === undefined ? [numberOf('seed', values.seed ?? '1')] : rangeOf(values.seeds)
+  const wish: Wish = {
+    ...sizes,
+    seeds,
+    crypto: values.crypto,
+    realEvery: numberOf('real-every', values['real-every']),
+    jobs: numberOf('jobs', values.jobs),
+  }
+  if (values.json !== undefined) writeFileSync(values.json, '')
+  const reports = await runAll(wish, (report) => {
+    say(report, wish)
+    if (values.json !== undefined) appendFileSync(values.json, `${JSON.stringify(report)}\n`)
+  })
+  summary(reports)
+  if (reports.some((report) => report.violations.length > 0)) process.exitCode = 1
+}
+
+type Timed = RunReport & { readonly realSeconds: number; readonly crypto: Crypto; readonly peakMiB: number }
+
+/** In this process, which has the tree that the crypto asked for needs. */
+async function runHere(seeds: readonly number[], sizes: Sizes): Promise<void> {
+  const onLine = (line: string): void => {
+    if (sizes.trace !== undefined && line.includes(sizes.trace)) process.stderr.write(`${line}\n`)
+  }
+  for (const seed of seeds) {
+    const startedMs = Date.now()
+    const faults: string[] = []
+    const onCrash = (error: unknown): void => void faults.push(`a node crashed: ${stackOf(error)}`)
+    process.on('uncaughtException', onCrash).on('unhandledRejection', onCrash)
+    const report = await runSeed({ seed, ...sizes, onLine })
+    process.off('uncaughtException', onCrash).off('unhandledRejection', onCrash)
+    const realSeconds = (Date.now() - startedMs) / 1_000
+    const peakMiB = Math.round(process.resourceUsage().maxRSS / 1_024)
+    const timed: Timed = {
+      ...report,
+      violations: [...report.violations, ...faults],
+      realSeconds,
+      crypto: isFastTree ? 'fast' : 'real',
+      peakMiB,
+    }
+    process.stdout.write(`${JSON.stringify(timed)}\n`)
+  }
+}
+
+/** Seeds dealt out to processes: a process takes the next one when it is done with one. */
+async function runAll(wish: Wish, onReport: (report: Timed) => void): Promise<Timed[]> {
+  const reports: Timed[] = []
+  const waiting = [...wish.seeds]
+  const work = async (): Promise<void> => {
+    for (let seed = waiting.shift(); seed !== undefined; seed = waiting.shift()) {
+      const report = await runElsewhere(seed, wish)
+      reports.push(report)
+      onReport(report)
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(wish.jobs, wish.seeds.length) }, work))
+  return reports.sort((a, b) => a.seed - b.seed)
+}
+
+async function runElsewhere(seed: number, wish: Wish): Promise<Timed> {
+  const crypto: Crypto = wish.crypto === 'real' || (wish.realEvery > 0 && seed % wish.realEvery === 0) ? 'real' : 'fast'
+  const tree = here.replace(/\/sim(-fast)?\/sim\//, crypto === 'fast' ? '/sim-fast/sim/' : '/sim/sim/')
+  const sizes = ['--nodes', String(wish.nodes), '--minutes', String(wish.minutes), '--puts', String(wish.puts)]
+  if (wish.trace !== undefined) sizes.push('--trace', wish.trace)
+  const child = spawn(process.execPath, [...HEAP, tree, '--here', String(seed), ...sizes], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let report: Timed | undefined
+  for await (const line of createInterface({ input: child.stdout })) report = JSON.parse(line) as Timed
+  if (report === undefined) fail(`seed ${seed} ended without a report`)
+  return report
+}
+
+function say(report: Timed, wish: Wish): void {
+  const { seed, load, read, faults, violations } = report
+  const speed = Math.round(report.events / report.realSeconds)
+  const parts = [
+    `seed ${seed} ${violations.length === 0 ? 'ok' : 'VIOLATED'} ${report.traceHash} (${report.crypto})`,
+    `${load.acknowledged}/${load.puts} puts acknowledged, ${load.degraded} degraded; ${read.right} read back, ${read.explained} lost as allowed`,
+    `${load.getsRight}/${load.gets} gets meanwhile`,
+    `${faults.crashes} crashes, ${faults.deaths} deaths, ${faults.leaves} leaves, ${faults.joins} joins, ${faults.partitions} partitions, ${Math.round(report.hostileShare * 100)} % hostile`,
+    `healed in ${report.healedAfterSeconds} s`,
+    `${report.events} events, ${speed}/s, ${report.simulatedSeconds} s simulated at ${(report.simulatedSeconds / report.realSeconds).toFixed(1)}x, ${report.realSeconds.toFixed(0)} s, ${report.peakMiB} MiB`,
+  ]
+  console.log(parts.join(' · '))
+  for (const loss of report.losses) console.log(`  lost as allowed: ${loss}`)
+  if (violations.length === 0) return
+  for (const violation of violations.slice(0, 10)) console.log(`  violated: ${violation}`)
+  console.log(
+    `  again: npm run sim -- --seed ${seed} --nodes ${wish.nodes} --minutes ${wish.minutes} --puts ${wish.puts} --crypto ${report.crypto}`,
+  )
+  for (const line of report.lastEvents) console.log(`  | ${line}`)
+}
+
+function summary(reports: readonly Timed[]): void {
+  const total = (of: (report: Timed) => number): number => reports.reduce((sum, report) => sum + of(report), 0)
+  const bad = reports.filter((report) => report.violations.length > 0).map(({ seed }) => seed)
+  console.log(
+    `${reports.length} seeds, ${total(({ load }) => load.acknowledged)} puts acknowledged, ${total(({ read }) => read.right)} read back, ` +
+      `${total(({ read }) => read.explained)} lost as allowed, ${bad.length} seeds with violations${bad.length > 0 ? `: ${bad.join(', ')}` : ''}; ` +
+      `${total(({ events }) => events)} events in ${Math.round(total(({ realSeconds }) => realSeconds))} process-seconds`,
+  )
+}
+
+function numberOf(name: string, text: string): number {
+  const number = Number(text)
+  if (!Number.isFinite(number) || number < 0) fail(`--${name} takes a number, not ${text}`)
+  return number
+}
+
+function rangeOf(text: string): number[] {
+  const [first, last] = text.includes('-') ? text.split('-').map(Number) : [1, Number(text)]
+  if (first === undefined || last === undefined || !(first <= last)) fail('--seeds takes 100 or 1-100')
+  return Array.from({ length: last - first + 1 }, (_, i) => first + i)
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}
+
+function fail(why: string): never {
+  console.error(`error: ${why}`)
+  process.exit(2)
+}

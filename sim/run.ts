@@ -1,0 +1,182 @@
+/** One seed from its first event to its verdict. */
+import type { Location } from '../core/index.ts'
+import { Chance } from './chance.ts'
+import {
+  Custody,
+  checkBounds,
+  checkLists,
+  checkOneKeeper,
+  checkRest,
+  type ReadBack,
+  readBack,
+  ringFault,
+} from './checks.ts'
+import { drawFaults, Faults } from './faults.ts'
+import { CHARACTERS, hostileTamper } from './hostile.ts'
+import { SIM_PROFILE, SimNetwork } from './network.ts'
+import { Workload, type WorkloadCounts } from './workload.ts'
+
+export interface RunWish {
+  readonly seed: number
+  readonly nodes: number
+  /** Simulated minutes with faults. */
+  readonly minutes: number
+  readonly puts: number
+  /** Told of what happens, line by line. */
+  readonly onLine?: (line: string) => void
+}
+
+export interface RunReport {
+  readonly seed: number
+  readonly nodes: number
+  readonly violations: readonly string[]
+  readonly traceHash: string
+  readonly events: number
+  readonly cells: number
+  readonly simulatedSeconds: number
+  readonly hostileShare: number
+  readonly faults: Faults['counts']
+  readonly load: WorkloadCounts
+  readonly read: Omit<ReadBack, 'losses'>
+  readonly losses: readonly string[]
+  readonly contents: number
+  readonly contentsLost: number
+  /** Until there was one ring again after the last fault. */
+  readonly healedAfterSeconds: number
+  readonly lastEvents: readonly string[]
+}
+
+const MINUTE = 60_000
+const CHECK_EVERY_MS = 10_000
+const WATCH_EVERY_MS = MINUTE
+const START_MS_MAX = 10 * MINUTE
+const SETTLE_MS = 5 * MINUTE
+const LAST_EVENTS = 60
+const CLIENTS = 6
+
+export async function runSeed(wish: RunWish): Promise<RunReport> {
+  const plan = new Chance(`plan ${wish.seed}`)
+  const hostileShare = plan.pick([0, 0, 0.05, 0.1, 0.2])
+  const network = new SimNetwork({
+    seed: wish.seed,
+    nodes: wish.nodes,
+    clients: CLIENTS,
+    profile: SIM_PROFILE,
+    hostileShare,
+    tamper: (chance) => hostileTamper(network.world, chance, chance.pick(CHARACTERS)),
+    quotaBytes: 2 ** 28,
+    skewMs: plan.pick([0, 1_000, 30_000]),
+    drift: plan.pick([0, 0.0001, 0.01]),
+  })
+  const { world } = network
+  if (wish.onLine !== undefined) world.trace.onLine = wish.onLine
+  const custody = new Custody(network, SIM_PROFILE.copies)
+  const workload = new Workload(network, new Chance(`load ${wish.seed}`), (ref) => custody.acknowledged(ref))
+  const faults = new Faults(network, new Chance(`faults ${wish.seed}`), drawFaults(plan, wish.nodes))
+  let healedAfterSeconds = Number.NaN
+  let read: ReadBack = { right: 0, explained: 0, losses: [], tries: 0 }
+  try {
+    await network.start()
+    await begin(network)
+    watch(network, custody)
+    const fromMs = world.nowMs
+    const untilMs = fromMs + wish.minutes * MINUTE
+    faults.begin()
+    workload.plan({ fromMs, untilMs: untilMs - MINUTE, puts: wish.puts, gets: wish.puts })
+    await world.run(() => world.nowMs >= untilMs)
+    faults.heal()
+    healedAfterSeconds = await heal(network, workload)
+    checkOneKeeper(
+      network,
+      Array.from({ length: 20 }, () => plan.bytes(32) as Location),
+    )
+    custody.watch()
+    for (const lack of custody.lacking().slice(0, 5)) network.violate(`not copied again: ${lack}`)
+    checkRest(network)
+    read = await during(network, readBack(network, workload.acknowledged, { triesMax: 6 }))
+  } catch (error) {
+    network.violate(String(error))
+  }
+  return {
+    seed: wish.seed,
+    nodes: wish.nodes,
+    violations: network.violations,
+    traceHash: world.trace.hash(),
+    events: world.count,
+    cells: network.net.cells,
+    simulatedSeconds: Math.round(world.nowMs / 1_000),
+    hostileShare,
+    faults: faults.counts,
+    load: workload.counts,
+    read: { right: read.right, explained: read.explained, tries: read.tries },
+    losses: read.losses,
+    contents: custody.count,
+    contentsLost: custody.lost,
+    healedAfterSeconds,
+    lastEvents: world.trace.last(LAST_EVENTS),
+  }
+}
+
+/** Until all have joined one ring and users have circuits. */
+async function begin(network: SimNetwork): Promise<void> {
+  const { world } = network
+  let nextMs = 0
+  await world.run(() => {
+    if (world.nowMs < nextMs) return false
+    nextMs = world.nowMs + 5_000
+    const isReady =
+      world.nowMs > 150_000 &&
+      ringFault(network) === undefined &&
+      network.clients.every((host) => (host.node?.pool.ready.length ?? 0) >= 5)
+    if (!isReady && world.nowMs > START_MS_MAX) throw new Error(`the network does not begin: ${ringFault(network)}`)
+    return isReady
+  })
+  network.note('the network stands')
+}
+
+function watch(network: SimNetwork, custody: Custody): void {
+  const { world } = network
+  const check = (): void => {
+    checkLists(network)
+    checkBounds(network)
+    world.after(CHECK_EVERY_MS, check)
+  }
+  const look = (): void => {
+    custody.watch()
+    world.after(WATCH_EVERY_MS, look)
+  }
+  check()
+  look()
+}
+
+/** One ring within 10 log2 N rounds, then time for the copies; all work has ended by then. Seconds until the ring. */
+async function heal(network: SimNetwork, workload: Workload): Promise<number> {
+  const { world } = network
+  const fromMs = world.nowMs
+  const roundsMax = 10 * Math.log2(network.nodes.length)
+  const untilMs = fromMs + roundsMax * SIM_PROFILE.stabiliseEveryMs
+  let nextMs = 0
+  await world.run(() => {
+    if (world.nowMs < nextMs) return false
+    nextMs = world.nowMs + 5_000
+    const fault = ringFault(network)
+    if (fault !== undefined && world.nowMs > untilMs)
+      throw new Error(`no one ring within ${Math.round(roundsMax)} rounds: ${fault}`)
+    return fault === undefined
+  })
+  const healedMs = world.nowMs
+  network.note('one ring again')
+  await world.run(() => world.nowMs > healedMs + SETTLE_MS)
+  if (workload.running > 0) network.note(`${workload.running} puts and gets are still at work`)
+  return Math.round((healedMs - fromMs) / 1_000)
+}
+
+/** Lets the world go on until the work in it is done. */
+async function during<T>(network: SimNetwork, work: Promise<T>): Promise<T> {
+  let isDone = false
+  const done = work.finally(() => {
+    isDone = true
+  })
+  await network.world.run(() => isDone)
+  return done
+}

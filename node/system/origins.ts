@@ -36,6 +36,11 @@ export class Origins {
     this.#limits = limits
   }
 
+  /** Addresses and networks remembered. */
+  get placeCount(): number {
+    return this.#places.size
+  }
+
   /** Counts a new connection, or says why it may not stay. */
   enter(remoteAddress: string, nowMs: number): Visit | 'too many' | 'too often' {
     const { perOriginMax, perPrefixMax, perOrigin, perPrefix } = this.#limits

@@ -62,7 +62,7 @@ Joining a network:
   hush up --detach
   hush put report.pdf                              hush get ADDRESS
   tar c folder | hush put -                        hush get ADDRESS -o - | tar x
-  hush put --public report.pdf                     a short address, the hash of the content
+  hush put --public report.pdf                     a short address, 32 bytes, new each time
   hush check ADDRESS                               how well it can be reached
   hush repair ADDRESS                              rebuild what is missing, renew the rest
   hush keep ADDRESS                                have the daemon do that every week

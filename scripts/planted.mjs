@@ -15,7 +15,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const folder = `${root}test/planted`
 const ROOMS = ['core', 'crypto', 'storage', 'routing', 'node', 'sim', 'scripts', 'package.json', 'tsconfig.json']
 /** What each seed of the search is: small and short, since most bugs show early. */
-const SIZES = ['--nodes', '50', '--minutes', '10', '--puts', '30']
+const SIZES = ['--nodes', '40', '--minutes', '6', '--puts', '20', '--jobs', '1']
 
 const { values, positionals } = parseArgs({
   options: { write: { type: 'boolean' }, jobs: { type: 'string', default: '2' } },

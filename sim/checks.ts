@@ -17,6 +17,8 @@ const QUEUED_BYTES_MAX = 24 * 2 ** 20
 const LINKS_MAX = 2_048
 /** Ends of a circuit of three hops, at all who have a part in it. */
 const ENDS_PER_CIRCUIT = 6
+/** Hops of a lookup and nodes that were down on its way. */
+const WALK_STEPS_MAX = 256
 /** Objects read at the same time. */
 const READERS = 8
 
@@ -113,24 +115,26 @@ export function checkOneKeeper(network: SimNetwork, locations: readonly Location
   }
 }
 
-/** Undefined when a hostile node is on the way: what it says is its own. */
+/** Undefined when a hostile node is on the way: what it says is its own. A node that is down is gone around. */
 function walk(hosts: ReadonlyMap<string, SimHost>, start: SimHost, location: Location): Uint8Array | undefined {
   let host: SimHost = start
-  for (let hops = 0; hops < 64; hops++) {
+  let exclude: NodeId[] = []
+  for (let steps = 0; steps < WALK_STEPS_MAX; steps++) {
     const node = host.node
     const state = node?.member?.ring.state
     if (node === undefined || state === undefined) return new Uint8Array(32)
-    const step = nextHop({
-      state,
-      members: [...node.view.descriptors()].map(({ id }) => id).sort(compareBytes),
-      location,
-    })
+    const members = [...node.view.descriptors()].map(({ id }) => id).sort(compareBytes)
+    const step = nextHop({ state, members, location, exclude })
     if ('own' in step) return host.identity.id
     const next = hosts.get(toHex(step.hop))
-    if (next === undefined) return new Uint8Array(32)
+    if (next === undefined) {
+      exclude.push(step.hop)
+      continue
+    }
     if (next.isHostile && !step.isOwner) return undefined
     if (step.isOwner) return next.identity.id
     host = next
+    exclude = []
   }
   return new Uint8Array(32)
 }
@@ -254,7 +258,7 @@ export class Custody {
     for (const [key, held] of this.#holders) {
       const at = now.get(key) ?? []
       if (at.length === 0 && held.at.length > 0) {
-        const guilty = held.at.find((host) => (host.hasLeft || !host.isDead) && !host.disk.hasRotted(held.ref))
+        const guilty = held.at.find((host) => this.#isGuilty(host, held.ref))
         if (guilty !== undefined)
           this.#network.violate(`${shown(held.ref)} vanished from ${guilty.name}, its last holder`)
         this.lost++
@@ -266,18 +270,31 @@ export class Custody {
   /** Contents with fewer copies than promised although honest machines could hold them; for the end. */
   lacking(): string[] {
     const now = this.#whereAll({ isUp: true })
-    const ids = this.#network.liveIds()
-    const hosts = new Map(this.#network.nodes.map((host) => [toHex(host.identity.id), host]))
     const lacking: string[] = []
     for (const [key, { ref }] of this.#holders) {
       const at = now.get(key) ?? []
       if (at.length === 0) continue
-      const owners = ownersOf(locationOf(ref), ids, this.#copies).map((id) => hosts.get(toHex(id)))
+      const owners = this.#ownersOf(ref)
       if (owners.some((host) => host === undefined || host.isHostile)) continue
       const missing = owners.filter((host) => host?.disk.holds(ref) === false)
       if (missing.length > 0) lacking.push(`${shown(ref)} lacks at ${missing.map((host) => host?.name).join(', ')}`)
     }
     return lacking
+  }
+
+  /** Who died could not help it, nor who left and handed over to a machine that lied. */
+  #isGuilty(host: SimHost, ref: ContentRef): boolean {
+    if (host.disk.hasRotted(ref)) return false
+    // Hostile machines keep what they proved to hold, and may be all who should.
+    if (this.#network.nodes.some((other) => other.isHostile && other.disk.holds(ref))) return false
+    if (!host.isDead) return true
+    return host.hasLeft && !this.#ownersOf(ref).some((owner) => owner === undefined || owner.isHostile)
+  }
+
+  #ownersOf(ref: ContentRef): (SimHost | undefined)[] {
+    const hosts = new Map(this.#network.nodes.map((host) => [toHex(host.identity.id), host]))
+    const ids = ownersOf(locationOf(ref), this.#network.liveIds(), this.#copies)
+    return ids.map((id) => hosts.get(toHex(id)))
   }
 
   #holdersOf(ref: ContentRef): SimHost[] {

@@ -42,8 +42,10 @@ export type Character = (typeof CHARACTERS)[number]
 /** Of what it could spoil, so much is spoilt. */
 const SPOILT_SHARE = 0.7
 const DAY_MS = 24 * 60 * 60_000
-const FLOOD_EVERY_MS = 2_000
-const FLOOD_MESSAGES = 20
+const FLOOD_EVERY_MS = 5_000
+const FLOOD_MESSAGES = 50
+/** A machine floods so many of its links, those it opens or takes first. */
+const FLOODED_LINKS_MAX = 4
 const REMEMBERED = 32
 
 export function hostileTamper(world: World, chance: Chance, character: Character): Tamper {
@@ -56,11 +58,18 @@ interface Evil {
   readonly character: Character
 }
 
+/** What the links of one machine share. */
+interface Shared {
+  /** Messages seen on all links, to be sent again. */
+  readonly seen: Uint8Array[]
+  flooded: number
+}
+
 function wrap(transport: Transport, host: SimHost, evil: Evil): Transport {
-  const seen: Uint8Array[] = []
+  const shared: Shared = { seen: [], flooded: 0 }
   return {
-    dial: async (to, options) => new HostileLink(await transport.dial(to, options), host, evil, seen),
-    listen: (address, onLink) => transport.listen(address, (link) => onLink(new HostileLink(link, host, evil, seen))),
+    dial: async (to, options) => new HostileLink(await transport.dial(to, options), host, evil, shared),
+    listen: (address, onLink) => transport.listen(address, (link) => onLink(new HostileLink(link, host, evil, shared))),
     close: () => transport.close(),
   }
 }
@@ -70,19 +79,18 @@ class HostileLink implements Link {
   readonly #link: Link
   readonly #host: SimHost
   readonly #evil: Evil
-  /** Messages seen on all links of this machine, to be sent again. */
-  readonly #seen: Uint8Array[]
+  readonly #shared: Shared
   readonly #out = new MessageJoiner()
   readonly #in = new MessageJoiner()
   #flow = 0x8000_0000
   #isOver = false
 
-  constructor(link: Link, host: SimHost, evil: Evil, seen: Uint8Array[]) {
+  constructor(link: Link, host: SimHost, evil: Evil, shared: Shared) {
     this.#link = link
     this.isDialer = link.isDialer
     this.#host = host
     this.#evil = evil
-    this.#seen = seen
+    this.#shared = shared
   }
 
   get peerKey(): Link['peerKey'] {
@@ -101,7 +109,9 @@ class HostileLink implements Link {
         handlers.onClose(reason)
       },
     })
-    if (this.#evil.character === 'floods') this.#flood()
+    if (this.#evil.character !== 'floods' || this.#shared.flooded >= FLOODED_LINKS_MAX) return
+    this.#shared.flooded++
+    this.#flood()
   }
 
   send(cell: Uint8Array): void {
@@ -195,9 +205,10 @@ class HostileLink implements Link {
       message[at] = (message[at] as number) ^ (1 << chance.below(8))
     }
     if (character === 'replays messages') {
-      this.#seen.push(message)
-      if (this.#seen.length > REMEMBERED) this.#seen.shift()
-      if (this.#isLucky(0.2)) this.#emit(chance.pick(this.#seen))
+      const { seen } = this.#shared
+      seen.push(message)
+      if (seen.length > REMEMBERED) seen.shift()
+      if (this.#isLucky(0.2)) this.#emit(chance.pick(seen))
     }
     this.#emit(this.#lied(message))
   }
@@ -242,7 +253,10 @@ class HostileLink implements Link {
   #flood(): void {
     const { world, chance } = this.#evil
     world.after(FLOOD_EVERY_MS, () => {
-      if (this.#isOver || !this.#host.isUp) return
+      if (this.#isOver || !this.#host.isUp) {
+        this.#shared.flooded--
+        return
+      }
       for (let i = 0; i < FLOOD_MESSAGES; i++) {
         const get = [...chance.bytes(8), 0, 0, ...chance.bytes(32), 0, 0, 16]
         this.#emit(

@@ -23,7 +23,7 @@ export function putCommand(world: World, setExit: (code: number) => void): Comma
     .argument('<file>', 'the file, or - for standard input')
     .option('--name <name>', "name kept with the file (default: the file's own)")
     .option('--type <mime>', 'kind kept with the file, such as image/png')
-    .option('--public', 'short address that is a hash of the content, for handing around')
+    .option('--public', 'short address of 32 bytes, for handing around; the same content gets another one each time')
     .addHelpText(
       'after',
       `

@@ -13,6 +13,7 @@ import {
   NODES_MIN,
   observe,
   removeHomes,
+  restartTestnet,
   ringSights,
   type Sight,
   startTestnet,
@@ -43,15 +44,19 @@ Example:
 
 function upCommand(world: World): Command {
   return new Command('up')
-    .description('make and start nodes and two clients, and wait until they are one ring')
-    .requiredOption('--nodes <n>', `how many nodes, ${NODES_MIN} to ${NODES_MAX}`, parseNodeCount)
+    .description(
+      'make and start nodes and two clients, or start those that `down` left, and wait until they are one ring',
+    )
+    .option('--nodes <n>', `how many nodes, ${NODES_MIN} to ${NODES_MAX}; needed to make a testnet`, parseNodeCount)
     .requiredOption(...DIR_OPTION)
-    .action(async (options: { readonly nodes: number; readonly dir: string }, command: Command) => {
+    .action(async (options: { readonly nodes?: number; readonly dir: string }, command: Command) => {
       const { voice, path, interruptible } = contextOf(world, command)
       const folder = path(options.dir)
-      const sights = await interruptible((signal) =>
-        startTestnet({ world, folder, note: (text) => voice.note(text), signal }, options.nodes),
-      )
+      const { nodes } = options
+      const sights = await interruptible((signal) => {
+        const work = { world, folder, note: (text: string) => voice.note(text), signal }
+        return nodes === undefined ? restartTestnet(work) : startTestnet(work, nodes)
+      })
       voice.answer(sightsText(sights), sightsJson(folder, sights))
       voice.hint(`put with: hush put FILE --home ${options.dir}/client-a`)
     })
@@ -89,7 +94,7 @@ function addCommand(world: World): Command {
 
 function downCommand(world: World): Command {
   return new Command('down')
-    .description('end every process of a testnet; the homes stay')
+    .description('end every process of a testnet; the homes stay, and `testnet up --dir DIR` starts them again')
     .requiredOption(...DIR_OPTION)
     .option('--remove', 'remove the homes too, with all they hold')
     .action(async (options: { readonly dir: string; readonly remove?: boolean }, command: Command) => {

@@ -30,7 +30,7 @@ export async function readRecord(folder: string): Promise<TestnetRecord> {
     if (systemCodeOf(cause) === 'ENOENT') {
       throw new UsageError(`there is no testnet in ${folder}`, {
         cause,
-        hint: `start one with: hush testnet up --dir ${folder}`,
+        hint: `make one with: hush testnet up --nodes 20 --dir ${folder}`,
       })
     }
     throw new LocalFileError(`cannot read ${path}: ${reasonOf(cause)}`, { cause })

@@ -71,6 +71,21 @@ export async function startTestnet(work: Work, nodeCount: number): Promise<Sight
   }
 }
 
+/** Starts what `down` has left, as it was; its files are all there. */
+export async function restartTestnet(work: Work): Promise<Sight[]> {
+  const record = await readRecord(work.folder)
+  const sights = await observe(record)
+  if (sights.some(({ isAlive }) => isAlive)) throw new UsageError(`the testnet in ${work.folder} is running`)
+  try {
+    work.note(`starting ${record.members.length} processes again`)
+    const started = await startAll(work, record, record.members)
+    return await waitUntil(work, started, isReady, 'the testnet was not ready')
+  } catch (error) {
+    await stopTestnet({ ...work, signal: NEVER }).catch(() => undefined)
+    throw error
+  }
+}
+
 /** Adds one node to a running testnet and waits until it is in the ring. */
 export async function addNode(work: Work): Promise<{ member: Member; sights: Sight[] }> {
   const record = await readRecord(work.folder)
@@ -102,7 +117,7 @@ export async function observe(record: TestnetRecord): Promise<Sight[]> {
   })
 }
 
-/** Ends every process of the testnet and forgets them; nobody is left, or ERR_TOO_SLOW. */
+/** Ends every process of the testnet; the record stays for the next start. Nobody is left, or ERR_TOO_SLOW. */
 export async function stopTestnet(work: Work): Promise<number> {
   const record = await readRecord(work.folder)
   const failures: unknown[] = []
@@ -115,7 +130,8 @@ export async function stopTestnet(work: Work): Promise<number> {
     )
   })
   if (failures.length > 0) throw failures[0]
-  await unlink(join(work.folder, RECORD_NAME))
+  const members = record.members.map((member) => ({ ...member, pid: undefined }))
+  await writeRecord(work.folder, { ...record, members })
   return stopped
 }
 
@@ -123,6 +139,7 @@ export async function stopTestnet(work: Work): Promise<number> {
 export async function removeHomes(folder: string, record: TestnetRecord): Promise<void> {
   try {
     for (const member of record.members) await rm(join(folder, member.name), { recursive: true, force: true })
+    await unlink(join(folder, RECORD_NAME))
     await rmdir(folder)
   } catch (cause) {
     if (systemCodeOf(cause) === 'ENOTEMPTY') return

@@ -143,9 +143,16 @@ describe('a testnet of processes', () => {
     expect(added.out).toMatch(/^node-08 is in the ring/)
     expect((await stage.hush(['testnet', 'status', '--dir', 'net'])).out).toContain('ring: one ordered ring of 8\n')
 
+    expect((await stage.hush(['testnet', 'up', '--dir', 'net'])).err).toContain('is running')
+    expect((await stage.hush(['testnet', 'down', '--dir', 'net'])).exit).toBe(0)
+    const stopped = await stage.hush(['testnet', 'status', '--dir', 'net'])
+    expect(stopped.out).toMatch(/^node-08 +- +stopped /m)
+    const restarted = await stage.hush(['testnet', 'up', '--dir', 'net'])
+    expect(restarted.out).toContain('ring: one ordered ring of 9\n')
+
     const all = JSON.parse((await stage.hush(['testnet', 'status', '--dir', 'net', '--json'])).out)
     const down = await stage.hush(['testnet', 'down', '--dir', 'net', '--remove'])
-    expect(down).toMatchObject({ exit: 0, out: 'stopped 10 processes\n' })
+    expect(down).toMatchObject({ exit: 0, out: 'stopped 11 processes\n' })
     for (const member of all.members as MemberJson[]) expect(await isDaemonOf(member.pid, member.home)).toBe(false)
     expect(existsSync(join(stage.folder, 'net'))).toBe(false)
     expect((await stage.hush(['testnet', 'status', '--dir', 'net'])).exit).toBe(2)
@@ -170,7 +177,8 @@ describe('a testnet of processes', () => {
     expect(err).toContain('error: the daemon ended with exit code 6 while starting')
     const left = readFileSync(join(stage.folder, 'net', 'node-00', 'daemon.pid'), 'utf8')
     expect(await isDaemonOf(Number(left), join(stage.folder, 'net', 'node-00'))).toBe(false)
-    expect(existsSync(join(stage.folder, 'net', 'testnet.json'))).toBe(false)
+    const record = parseRecord(readFileSync(join(stage.folder, 'net', 'testnet.json'), 'utf8'))
+    expect(record?.members.filter(({ pid }) => pid !== undefined)).toEqual([])
   })
 
   it('never ends a process that is not its own', async () => {

@@ -1,0 +1,54 @@
+/** A bounded sample of the simulator on every change: small networks, few minutes, real faults. SPEC simulator §2, §4 */
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+
+const scratch = mkdtempSync(join(tmpdir(), 'hush-sim-'))
+afterAll(() => rmSync(scratch, { recursive: true, force: true }))
+
+interface Report {
+  readonly seed: number
+  readonly crypto: string
+  readonly violations: readonly string[]
+  readonly traceHash: string
+  readonly load: { readonly acknowledged: number }
+  readonly read: { readonly right: number; readonly explained: number }
+  readonly faults: Readonly<Record<string, number>>
+}
+
+function simulate(...args: string[]): Report[] {
+  const file = join(scratch, 'reports.jsonl')
+  const sizes = ['--nodes', '30', '--minutes', '3', '--puts', '8', '--jobs', '1', '--json', file]
+  const { stdout, stderr } = spawnSync(process.execPath, ['scripts/sim.mjs', ...args, ...sizes], { encoding: 'utf8' })
+  const lines = readFileSync(file, 'utf8').trim().split('\n')
+  const reports = lines.filter(Boolean).map((line) => JSON.parse(line) as Report)
+  if (reports.length === 0) throw new Error(`no report: ${stdout}${stderr}`)
+  return reports
+}
+
+describe('a simulated network', () => {
+  it('loses nothing acknowledged while machines crash, leave, lie and fill up, seed after seed', () => {
+    const reports = simulate('--seeds', '1-4')
+    expect(reports).toHaveLength(4)
+    for (const { violations, load, read } of reports) {
+      expect(violations).toEqual([])
+      expect(load.acknowledged).toBeGreaterThan(4)
+      expect(read.right + read.explained).toBe(load.acknowledged)
+    }
+    expect(reports.reduce((sum, { faults }) => sum + (faults.crashes ?? 0), 0)).toBeGreaterThan(3)
+  })
+
+  it('runs the same course for the same seed, and another for another', () => {
+    const [first, again, other] = ['5', '5', '6'].flatMap((seed) => simulate('--seed', seed))
+    expect(again?.traceHash).toBe(first?.traceHash)
+    expect(other?.traceHash).not.toBe(first?.traceHash)
+  })
+
+  it("does as much with the program's own ciphers and signatures", () => {
+    const [report] = simulate('--seed', '7', '--crypto', 'real')
+    expect(report).toMatchObject({ crypto: 'real', violations: [] })
+    expect(report?.load.acknowledged).toBeGreaterThan(4)
+  })
+})

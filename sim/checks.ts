@@ -277,7 +277,8 @@ export class Custody {
       const owners = this.#ownersOf(ref)
       if (owners.some((host) => host === undefined || host.isHostile)) continue
       const missing = owners.filter((host) => host?.disk.holds(ref) === false)
-      if (missing.length > 0) lacking.push(`${shown(ref)} lacks at ${missing.map((host) => host?.name).join(', ')}`)
+      if (missing.length > 0)
+        lacking.push(`${shown(ref)} lacks at ${namesOf(missing)} of ${namesOf(owners)}, lies at ${namesOf(at)}`)
     }
     return lacking
   }
@@ -319,4 +320,8 @@ export class Custody {
 function shown(ref: ContentRef): string {
   const bytes = encodeContentRef(ref)
   return `${ref.kind} ${toHex(bytes.subarray(2)).slice(0, 8)}/${ref.copy}`
+}
+
+function namesOf(hosts: readonly (SimHost | undefined)[]): string {
+  return hosts.map((host) => host?.name ?? 'nobody').join(', ')
 }

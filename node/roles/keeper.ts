@@ -66,6 +66,8 @@ const HAVE_TIMEOUT_MS = 8_000
 const LEASE_MS_MAX = (LEASE_DAYS_MAX + 1) * DAY_MS
 /** Copies pushed at the same time while reconciling: repair must not crowd out requests. */
 const PUSHES_MAX = 4
+/** Times that holders are worked out for one content in a pass, as some turn out to be gone. */
+const PLANS_MAX = 4
 const RECONCILE_PAGE = 512
 /** Each of its references costs a read of the whole content at the other side. */
 const PROVE_TIMEOUT_MS = 8_000
@@ -131,6 +133,7 @@ export class Keeper {
   #proving = 0
   /** Contents that the last pass kept as surplus. */
   #surplus = 0
+  #isAside = false
   constructor(ports: KeeperPorts) {
     this.#p = ports
   }
@@ -148,6 +151,13 @@ export class Keeper {
   rankOf(location: Uint8Array): number {
     const { view, clock, selfId } = this.#p
     return rankOf(location, selfId, view.reachable(clock.nowMs()))
+  }
+
+  /** Whether a copy went to another member than it belongs to since this was last asked. */
+  takeAside(): boolean {
+    const was = this.#isAside
+    this.#isAside = false
+    return was
   }
 
   /** Who is near enough for a change to move a content from or to this node. */
@@ -294,20 +304,26 @@ export class Keeper {
     page: ReturnType<ShardStore['list']>,
     options: ReconcileOptions,
     pass: { readonly report: Writable<ReconcileReport>; over: number },
+    attempt = 1,
   ): Promise<void> {
     const { selfId, profile, store } = this.#p
     const { report } = pass
-    const plans = page.map((held): Plan => {
+    const all = page.map((held): Plan => {
       const holders = this.#holders(locationOf(held.ref), { count: profile.copies, leaving: options.leaving })
       const others = holders.filter((id) => compareBytes(id, selfId) !== 0)
       return { ...held, others, isHolder: others.length < holders.length, lacks: 0, unproven: others.length }
     })
-    for (const { id, plans: asked } of byHolder(plans)) {
+    const unreached = new Set<Plan>()
+    for (const { id, plans: asked } of byHolder(all)) {
       const peer = await this.#p.reach(id)
+      if (peer === undefined) {
+        for (const plan of asked) unreached.add(plan)
+        continue
+      }
       for (let start = 0; start < asked.length; start += HAVE_REFS_MAX) {
         const some = asked.slice(start, start + HAVE_REFS_MAX)
         const refs = some.map((plan) => encodeContentRef(plan.ref))
-        const answer = peer && (await this.#p.calls.ask(peer, { kind: 'have', refs }, HAVE_TIMEOUT_MS))
+        const answer = await this.#p.calls.ask(peer, { kind: 'have', refs }, HAVE_TIMEOUT_MS)
         const missing = some.filter((_, i) => answer?.held[i] !== 1)
         await inParallel(PUSHES_MAX, missing, async (plan) => {
           if (options.isStopped() || !(await this.#push(id, plan))) plan.lacks++
@@ -315,6 +331,11 @@ export class Keeper {
         })
       }
     }
+    if (attempt < PLANS_MAX && unreached.size > 0 && !options.isStopped()) {
+      // Who could not be reached counts as gone now: the holders are others.
+      await this.#reconcilePage([...unreached], options, pass, attempt + 1)
+    } else for (const plan of unreached) plan.lacks++
+    const plans = attempt < PLANS_MAX ? all.filter((plan) => !unreached.has(plan)) : all
     report.lacking += plans.filter((plan) => plan.lacks > 0).length
     if (options.leaving) return
     const surplus = plans.filter((plan) => !plan.isHolder && plan.others.length >= profile.copies)
@@ -366,6 +387,7 @@ export class Keeper {
       next += some.length
       const results = await Promise.all(some.map(hand))
       done += results.filter(Boolean).length
+      if (results.includes(false)) this.#isAside = true
     }
     return done >= count
   }

@@ -38,7 +38,7 @@ export class Reconcile {
     clock.setTimer(around(jitter, profile.stabiliseEveryMs * 2, 0.2), () => {
       if (this.#isStopped) return
       const found = keeper.neighbourhood()
-      if (found !== this.#around) this.soon()
+      if (found !== this.#around || keeper.takeAside()) this.soon()
       this.#around = found
       this.#watch()
     })

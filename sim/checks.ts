@@ -272,7 +272,8 @@ export class Custody {
     const now = this.#whereAll({ isUp: true })
     const lacking: string[] = []
     for (const [key, { ref }] of this.#holders) {
-      const at = now.get(key) ?? []
+      // What has rotted is dropped when it is next read: that machine has nothing to copy from.
+      const at = (now.get(key) ?? []).filter((host) => !host.disk.hasRotted(ref))
       if (at.length === 0) continue
       const owners = this.#ownersOf(ref)
       if (owners.some((host) => host === undefined || host.isHostile)) continue

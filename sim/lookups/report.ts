@@ -193,13 +193,11 @@ within 1 / 2 / 4 / 8 tries. Independent tries would do better (${path === undefi
 their last hops. With a tenth of the view gone one attempt still finds ${percent(found[0] ?? 0)} to ${percent(found.at(-1) ?? 0)} % at N = 1,000. What fails, fails
 by time: two dials of 5 s use up the 10 s of a request; where dials are refused at once, nearly all is found.
 
-The table of gets is worse than that of paths. A hostile owner that keeps silent costs 4 s at each hop that lists it
-(${say(getAt('silent'))} % within 4 gateways), but one that denies or stalls makes its shard unreachable (${say(getAt('denies'))} % and ${say(getAt('stalls'))} %)
-although the second copy is well: "not found" ends a request at the hop before the owner, one that stalls uses up its
-whole time, and a request with \`skip\` still goes through the owner, which only has to deny again. So at 20 % hostile
-${say(getAt('denies', 0.2))} % of single shards are had from nodes that deny, ${say(getAt('silent', 0.2))} % from silent ones. A stripe needs any 8 of its 22: were
-its shards independent of each other, it would be missed with ${missed(getAt('denies', 0.2))} at 20 % that deny and ${missed(getAt('denies', 0.3))} at 30 %, which is too much
-for a file of many stripes.
+In the table of gets the keepers may be hostile too. One hostile owner alone hides nothing: with the second copy well,
+${say(getAt('silent'))}, ${say(getAt('denies'))} and ${say(getAt('stalls'))} % are had within 4 gateways from behind one that is silent, denies or stalls, since the hop
+that asked it asks the next member itself and gives each 3 s (SPEC requests §3). At 20 % hostile ${say(getAt('denies', 0.2))} % of single
+shards are had from nodes that deny, ${say(getAt('silent', 0.2))} % from silent ones. A stripe needs any 8 of its 22: were its shards
+independent of each other, it would be missed with ${missed(getAt('denies', 0.2))} at 20 % that deny and ${missed(getAt('denies', 0.3))} at 30 %.
 
 The largest arc is ${arc?.arc.max.toFixed(1)} times the mean at N = 1,000 (random points give about ln N), the fullest disk of two copies ${arc?.stored.max.toFixed(1)} times.
 

@@ -49,7 +49,8 @@ import { PuzzleSolver } from './puzzle-solver.ts'
 import { Client } from './roles/client.ts'
 import { Admission } from './tasks/admission.ts'
 import { Gossip } from './tasks/gossip.ts'
-import { Steward } from './tasks/steward.ts'
+import { ReadBack } from './tasks/read-back.ts'
+import { type OpenVisit, Steward } from './tasks/steward.ts'
 
 export interface NodePorts {
   readonly clock: Clock
@@ -81,6 +82,8 @@ export interface NodeSettings {
     readonly saveNonce: (nonce: number) => Promise<void>
   }
   readonly hasPrefixLimits: boolean
+  /** Between a put and the reading back of its shards. SPEC repair §7 */
+  readonly readBackMs: { readonly min: number; readonly max: number }
   readonly linkLimits?: Partial<LinkLimits>
 }
 
@@ -100,6 +103,7 @@ export class HushNode {
   readonly puzzles: PuzzleSolver
   readonly gossip: Gossip
   readonly steward: Steward
+  readonly readBack: ReadBack
   readonly admission: Admission
   readonly manners: Manners
   /** Set once this node has its id: relay, gateway, keeper. */
@@ -171,23 +175,19 @@ export class HushNode {
     const { view } = this
     const clientPorts = { clock, jitter, random, log, profile, networkId, view, pending: ports.pending }
     this.client = new Client({ ...clientPorts, pool: this.pool })
-    this.steward = new Steward({
-      clock,
-      jitter,
-      log,
-      state,
-      // Circuits that carry nothing else: what a visit asks for is not to be matched with the user's own requests.
-      open: () => {
-        const pool = new CircuitPool(poolPorts)
-        const client = new Client({ ...clientPorts, pool })
-        pool.start()
-        const close = (): void => {
-          client.stop()
-          pool.stop()
-        }
-        return { ports: client.repairPorts(), close }
-      },
-    })
+    // Circuits that carry nothing else: what a visit asks for is not to be matched with the user's own requests.
+    const open: OpenVisit = () => {
+      const pool = new CircuitPool(poolPorts)
+      const client = new Client({ ...clientPorts, pool })
+      pool.start()
+      const close = (): void => {
+        client.stop()
+        pool.stop()
+      }
+      return { ports: client.repairPorts(), close }
+    }
+    this.steward = new Steward({ clock, jitter, log, state, open })
+    this.readBack = new ReadBack({ clock, jitter, log, open, delayMs: settings.readBackMs })
     this.gossip = new Gossip({
       clock,
       jitter,
@@ -225,6 +225,7 @@ export class HushNode {
     this.#isStopped = true
     this.gossip.stop()
     await this.steward.stop()
+    await this.readBack.stop()
     this.client.stop()
     this.pool.stop()
     this.member?.stop()

@@ -17,6 +17,8 @@ import { LINK_LIMITS } from './link-limits.ts'
 import { parseHostPort, TRANSPORT_LIMITS, type TransportLimits } from './system/index.ts'
 
 const GIB = 1024 ** 3
+const MINUTES_A_DAY = 24 * 60
+const MINUTE_MS = 60_000
 
 /** A file of the home, or what was given for it, does not follow its schema. */
 export class BadConfigError extends InputError {
@@ -52,6 +54,11 @@ const configSchema = z.strictObject({
   metrics: hostPort.optional(),
   /** One hop and one finger per address prefix; off only where all nodes share one address. */
   prefixLimits: z.boolean().default(true),
+  /** After a put its shards are read back once, at a time drawn between these. SPEC repair §7 */
+  readBackMinutes: z
+    .strictObject({ min: z.number().min(0).max(MINUTES_A_DAY), max: z.number().min(0).max(MINUTES_A_DAY) })
+    .refine(({ min, max }) => min <= max, '"min" must not be above "max"')
+    .prefault({ min: 5, max: 60 }),
   /** Links of a node, and those from one address (IPv4, or IPv6 /64) or the network around it (/16, /32). */
   links: z
     .strictObject({
@@ -142,6 +149,10 @@ function parseFile<T>(schema: z.ZodType<T>, text: string, file: string): T {
 function isLoopback(address: string): boolean {
   const host = parseHostPort(address)?.host
   return host === 'localhost' || host === '::1' || host?.startsWith('127.') === true
+}
+
+export function readBackMsOf({ readBackMinutes }: ConfigFile): { readonly min: number; readonly max: number } {
+  return { min: readBackMinutes.min * MINUTE_MS, max: readBackMinutes.max * MINUTE_MS }
 }
 
 /** Above `links.max`, which others fill: room for links that this node opens itself. */

@@ -18,6 +18,7 @@ import {
   parseIdentity,
   parseNetwork,
   profileOf,
+  readBackMsOf,
   seedsOf,
 } from './config.ts'
 import { ControlServer } from './control/server.ts'
@@ -138,6 +139,7 @@ async function runLocked(
         },
       }),
       hasPrefixLimits: config.prefixLimits,
+      readBackMs: readBackMsOf(config),
       linkLimits: { linksMax: config.links.max },
     },
   )

@@ -50,6 +50,12 @@ export function addNodeMetrics(
     return node.member?.router.counts.badData ?? 0
   })
   counter('client_retries_total', 'own requests tried again', () => node.client.counts.retries)
+  gauge('read_backs_waiting', 'own puts still to be read back', () => node.readBack.waiting)
+  byReason('read_backs_total', 'own puts read back, by what came of it', () => {
+    const { verified, unproven, skipped } = node.readBack.counts
+    return { verified, unproven, skipped }
+  })
+  counter('read_back_restored_total', 'shards put again after a read-back', () => node.readBack.counts.restored)
   counter('client_bad_receipts_total', 'receipts that did not hold', () => node.client.counts.badReceipts)
   gauge('half_open_connections', 'connections without a link yet', () => transport.counts.halfOpen)
   gauge('held_bytes', 'bytes of all links that wait or are half arrived', () => node.links.heldBytes)

@@ -20,6 +20,9 @@ import { SimDisk } from './disk.ts'
 import type { Endpoint, SimNet, Site } from './net.ts'
 import type { World } from './world.ts'
 
+/** As a home's default. */
+const READ_BACK_MS = { min: 5 * 60_000, max: 60 * 60_000 }
+
 export interface HostIdentity {
   readonly name: string
   readonly seed: Uint8Array
@@ -128,6 +131,7 @@ export class SimHost {
           },
         }),
         hasPrefixLimits: true,
+        readBackMs: READ_BACK_MS,
       },
     )
     this.node = node

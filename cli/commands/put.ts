@@ -15,6 +15,7 @@ interface Options {
   readonly name?: string
   readonly type?: string
   readonly public?: boolean
+  readonly verify?: boolean
 }
 
 export function putCommand(world: World, setExit: (code: number) => void): Command {
@@ -24,6 +25,7 @@ export function putCommand(world: World, setExit: (code: number) => void): Comma
     .option('--name <name>', "name kept with the file (default: the file's own)")
     .option('--type <mime>', 'kind kept with the file, such as image/png')
     .option('--public', 'short address of 32 bytes, for handing around; the same content gets another one each time')
+    .option('--verify', 'wait until the shards have been read back, some 5 to 60 minutes later')
     .addHelpText(
       'after',
       `
@@ -33,7 +35,9 @@ Examples:
   ADDRESS=$(hush put report.pdf)
 
 Ends 0 when every shard is stored, and 3 when enough for getting it back are stored and the daemon
-goes on placing the rest. Who has the address can read the file: keep it as you would a key.`,
+goes on placing the rest. Some minutes later the daemon reads a part of every shard back, and puts again
+what is gone; with --verify the command waits for that, and ends 3 when something stayed unproven.
+Who has the address can read the file: keep it as you would a key.`,
     )
     .action(async (file: string, options: Options, command: Command) => {
       const context = contextOf(world, command)
@@ -49,7 +53,8 @@ goes on placing the rest. Who has the address can read the file: keep it as you 
         )
         const { event: _, ...facts } = stored
         context.voice.answer(stored.address, facts)
-        setExit(tellResult(context, stored))
+        const exit = tellResult(context, stored)
+        setExit(options.verify === true ? Math.max(exit, await verify(context, stored.address)) : exit)
       } finally {
         await source.close()
       }
@@ -162,6 +167,23 @@ function tellResult(context: Context, stored: PutStored): number {
       'that is enough to get it back, and the daemon goes on placing the rest',
   )
   context.voice.hint(`keep the daemon running; see how it stands with: hush check ADDRESS${context.homeWords}`)
+  return EXIT.degraded
+}
+
+/** Waits for the read-back; the exit code it calls for. */
+async function verify(context: Context, address: string): Promise<number> {
+  const { voice, daemon } = context
+  voice.note('waiting until the shards have been read back; the daemon does that also when you interrupt this')
+  const done = await context.interruptible((signal) => daemon.readBack(address, signal))
+  const { verified, shards, missing, restored } = done
+  const again = restored === 0 ? '' : `, ${restored} of them put again`
+  if (verified) {
+    voice.note(`verified: all ${countText(shards, 'shard')} are where they should be${again}`)
+    return EXIT.ok
+  }
+  if (done.health === undefined) voice.note('unproven: the shards could not be read back')
+  else voice.note(`unproven: ${missing - restored} of ${countText(shards, 'shard')} could not be proven${again}`)
+  voice.hint(`see how it stands with: hush check ADDRESS${context.homeWords}`)
   return EXIT.degraded
 }
 

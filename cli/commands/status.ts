@@ -60,8 +60,17 @@ export function statusText(status: Status): string {
     ['still to place', countText(status.pending.shards, 'shard')],
     ['memory', sizeText(status.memory.rssBytes)],
   )
+  if (status.readBack !== undefined) facts.push(['read back', readBackText(status.readBack)])
   if (status.keeping !== undefined && status.keeping.objects > 0) facts.push(['keeping', keepingText(status.keeping)])
   return factsText(facts)
+}
+
+function readBackText({ waiting, nextInMs, ...done }: NonNullable<Status['readBack']>): string {
+  const next = nextInMs === undefined ? '' : ` (next in ${spanText(nextInMs / 1_000)})`
+  const parts = [`${countText(done.verified, 'object')} verified`, `${waiting} to come${next}`]
+  if (done.restored > 0) parts.push(`${countText(done.restored, 'shard')} put again`)
+  if (done.unproven > 0) parts.push(`${countText(done.unproven, 'object')} unproven`)
+  return parts.join(', ')
 }
 
 function keepingText({ objects, worst, nextMs }: NonNullable<Status['keeping']>): string {

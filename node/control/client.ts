@@ -24,9 +24,11 @@ import {
   type PutStored,
   putEventSchema,
   RESULT_TRAILER,
+  type ReadBackDone,
   type RepairStripe,
   type RepairSummary,
   type RingReport,
+  readBackEventSchema,
   repairEventSchema,
   repairKeyEventSchema,
   ringReportSchema,
@@ -90,6 +92,8 @@ export interface ControlClient {
   kept(): Promise<readonly KeptObject[]>
   /** By address, repair key or id; gives the id. */
   stopKeeping(name: string): Promise<string>
+  /** Resolves when the daemon has read the object's shards back, or given them up. */
+  readBack(address: string, signal?: AbortSignal): Promise<ReadBackDone>
   /** Resolves when the daemon has taken the order, not when it has ended. */
   stop(options: { readonly announce: boolean }): Promise<void>
   invite(): Promise<string>
@@ -120,6 +124,7 @@ export function connectControl(home: string): ControlClient {
       ),
     repairKey: (address, options = {}) => makeRepairKey(home, address, options),
     keep: (handle, options = {}) => keep(home, handle, options),
+    readBack: (address, signal) => readBack(home, address, signal),
     kept: async () => parsed(keptListSchema, parseJson(await question('/v1/kept')), 'list of kept objects').objects,
     stopKeeping: async (name) => {
       const path = `/v1/kept/${encodeURIComponent(name)}/stop`
@@ -231,6 +236,14 @@ async function* events<Event extends { readonly event: string }>(
 
 function isError(event: { readonly event: string }): event is ErrorEvent {
   return event.event === 'error'
+}
+
+async function readBack(home: string, address: string, signal: AbortSignal | undefined): Promise<ReadBackDone> {
+  const call = { home, method: 'POST', path: objectPath(address, 'read-back'), during: 'the read-back' } as const
+  for await (const event of events(call, { schema: readBackEventSchema, last: 'read-back' }, signal)) {
+    if (event.event === 'read-back') return event
+  }
+  throw new DaemonGoneError(call.during)
 }
 
 async function makeRepairKey(home: string, address: string, options: MakeOptions): Promise<string> {

@@ -30,6 +30,7 @@ export {
   type PutProgress,
   type PutStored,
   RESULT_TRAILER,
+  type ReadBackDone,
   type RepairStripe,
   type RepairSummary,
   type RingReport,

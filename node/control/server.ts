@@ -112,6 +112,8 @@ export class ControlServer {
         return this.#upkeep.repair(handleOf(name), res)
       case 'POST objects/*/repair-key':
         return this.#upkeep.repairKey(addressOf(name), res)
+      case 'POST objects/*/read-back':
+        return this.#upkeep.readBack(addressOf(name), res)
       case 'GET kept':
         return json(res, { objects: this.#upkeep.kept() })
       case 'POST kept/*':
@@ -164,6 +166,7 @@ export class ControlServer {
       links: node.links.count,
       pending: { shards: node.client.pendingCount },
       keeping: this.#upkeep.summary(),
+      readBack: this.#upkeep.readBackSummary(),
       uptimeSeconds: this.#p.uptimeSeconds(),
       memory: { rssBytes: this.#p.rssBytes() },
     }
@@ -232,6 +235,7 @@ export class ControlServer {
           },
         },
       )
+      this.#p.node.readBack.add(address)
       const { lengthBytes, shards, stored, pending, stripes } = report
       send({ event: 'stored', address: formatAddress(address), lengthBytes, shards, stored, pending, stripes })
     } catch (error) {

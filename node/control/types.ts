@@ -54,6 +54,10 @@ export const statusSchema = z.object({
   pending: z.object({ shards: count }),
   /** Absent from daemons that cannot look after objects. `worst` of the last visits. */
   keeping: z.object({ objects: count, worst: healthSchema.optional(), nextMs: count.optional() }).optional(),
+  /** Own puts whose shards are to be read back, and what came of it since the start; absent from older daemons. */
+  readBack: z
+    .object({ waiting: count, nextInMs: count.optional(), verified: count, restored: count, unproven: count })
+    .optional(),
   uptimeSeconds: z.number().nonnegative(),
   memory: z.object({ rssBytes: count }),
 })
@@ -111,11 +115,27 @@ export const putStoredSchema = z.object({
 })
 export type PutStored = z.infer<typeof putStoredSchema>
 
+/** The only line of a read-back: what came of it. `restored` of `missing` were put again. */
+export const readBackSchema = z.object({
+  event: z.literal('read-back'),
+  verified: z.boolean(),
+  shards: count,
+  missing: count,
+  restored: count,
+  /** Absent when no reading came to an end. */
+  health: healthSchema.optional(),
+})
+export type ReadBackDone = z.infer<typeof readBackSchema>
+
 const errorEventSchema = errorBodySchema.extend({ event: z.literal('error') })
 export type ErrorEvent = z.infer<typeof errorEventSchema>
 
 export const putEventSchema = z.discriminatedUnion('event', [putProgressSchema, putStoredSchema, errorEventSchema])
 export type PutEvent = z.infer<typeof putEventSchema>
+
+// --- POST /v1/objects/ADDRESS/read-back (SPEC control §12) ---------------------------------------
+
+export const readBackEventSchema = z.discriminatedUnion('event', [readBackSchema, errorEventSchema])
 
 // --- GET /v1/objects/ADDRESS (SPEC control §5) ---------------------------------------------------
 

@@ -1,4 +1,4 @@
-/** The control API's calls about looking after objects: repair, repair keys, and the list of kept ones. SPEC control §10, §11 */
+/** The control API's calls about looking after objects: repair, repair keys, and the list of kept ones. SPEC control §10-§12 */
 import { fromHex, InputError, type Jitter, type Log, type SecretRandom, toHex } from '../../core/index.ts'
 import {
   type Address,
@@ -12,7 +12,8 @@ import {
   subjectOfRepairKey,
 } from '../../storage/index.ts'
 import type { HushNode } from '../compose.ts'
-import { type Kept, RepairTally } from '../tasks/steward.ts'
+import { RepairTally } from '../tasks/repair-tally.ts'
+import type { Kept } from '../tasks/steward.ts'
 import { goneSignal, type Response, startEvents, toErrorBody } from './answers.ts'
 import type { Health, KeptObject, Status } from './types.ts'
 
@@ -45,6 +46,23 @@ export class UpkeepCalls {
     const worst = WORST_FIRST.find((health) => kept.some(({ last }) => last?.health === health))
     const nextMs = kept[0]?.nextMs
     return { objects: kept.length, ...(worst && { worst }), ...(nextMs !== undefined && { nextMs }) }
+  }
+
+  readBackSummary(): NonNullable<Status['readBack']> {
+    const { waiting, nextInMs, counts } = this.#p.node.readBack
+    const { verified, restored, unproven } = counts
+    return { waiting, ...(nextInMs !== undefined && { nextInMs: Math.ceil(nextInMs) }), verified, restored, unproven }
+  }
+
+  /** Answers when the object has been read back; one that waits already does so at its time. */
+  async readBack(address: Address, res: Response): Promise<void> {
+    await this.#tell(res, async (send) => {
+      const { isVerified, shards, missing, restored, health } = await this.#p.node.readBack.wait(
+        address,
+        goneSignal(res),
+      )
+      send({ event: 'read-back', verified: isVerified, shards, missing, restored, ...(health && { health }) })
+    })
   }
 
   kept(): KeptObject[] {

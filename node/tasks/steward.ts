@@ -21,14 +21,8 @@ import {
   type Timer,
   toHex,
 } from '../../core/index.ts'
-import {
-  healthOf,
-  type RepairKey,
-  type RepairPorts,
-  repairObject,
-  type StripeHealth,
-  type StripeRepair,
-} from '../../storage/index.ts'
+import { type RepairKey, type RepairPorts, repairObject, type StripeHealth } from '../../storage/index.ts'
+import { HEALTHS, RepairTally } from './repair-tally.ts'
 
 export const KEPT_MAX = 256
 const HOUR_MS = 60 * 60_000
@@ -47,8 +41,6 @@ const STATE_KEY = 'kept'
 const DAMAGED_KEY = 'kept-damaged'
 const LIST_VERSION = 1
 const ENTRY_SIZE = 134
-
-const HEALTHS: readonly StripeHealth[] = ['perfect', 'good', 'weak', 'critical', 'lost']
 
 /** What a visit came to: sums over the stripes, and the worst health any was left in. */
 export interface Visit {
@@ -77,13 +69,18 @@ export class KeptListFullError extends InputError {
   }
 }
 
+/** Fresh circuits for one visit; `close` ends them. */
+export type OpenVisit = () => {
+  readonly ports: Omit<RepairPorts, 'jitter' | 'signal'>
+  readonly close: () => void
+}
+
 export interface StewardPorts {
   readonly clock: Clock
   readonly jitter: Jitter
   readonly log: Log
   readonly state: StateStore
-  /** Fresh circuits for one visit; `close` ends them. */
-  readonly open: () => { readonly ports: Omit<RepairPorts, 'jitter' | 'signal'>; readonly close: () => void }
+  readonly open: OpenVisit
 }
 
 export class Steward {
@@ -219,41 +216,6 @@ export class Steward {
 
   #save(): Promise<void> {
     return this.#p.state.put(STATE_KEY, encodeKept(this.#kept))
-  }
-}
-
-/** Sums over the stripes of a repair. */
-export class RepairTally {
-  #sum = {
-    stripes: 0,
-    shards: 0,
-    missing: 0,
-    rebuilt: 0,
-    pending: 0,
-    renewed: 0,
-    movedBytes: 0,
-    health: 'perfect' as StripeHealth,
-  }
-
-  add(stripe: StripeRepair): void {
-    const { needed, total, missing, rebuilt } = stripe
-    const health = healthOf({ reachable: total - missing + rebuilt, needed, total })
-    const sum = this.#sum
-    this.#sum = {
-      stripes: sum.stripes + 1,
-      shards: sum.shards + total,
-      missing: sum.missing + missing,
-      rebuilt: sum.rebuilt + rebuilt,
-      pending: sum.pending + stripe.pending,
-      renewed: sum.renewed + stripe.renewed,
-      movedBytes: sum.movedBytes + stripe.movedBytes,
-      health: HEALTHS.indexOf(health) > HEALTHS.indexOf(sum.health) ? health : sum.health,
-    }
-  }
-
-  /** `health`: the worst that any stripe was left in. */
-  get sum() {
-    return this.#sum
   }
 }
 

@@ -12,6 +12,7 @@ export interface Double {
   pending?: number
   /** Objects looked after. */
   kept: { id: string }[]
+  readBack?: object
   /** What a repair finds, stripe by stripe: missing, rebuilt, pending. */
   repair?: readonly (readonly number[])[]
   lost?: boolean

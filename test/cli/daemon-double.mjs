@@ -53,6 +53,7 @@ function answer(double, home, request, response) {
   const [, , room, encoded, what] = url.pathname.split('/')
   const address = decodeURIComponent(encoded ?? '')
   if (room === 'kept') return kept(double, request, address, what, response, reply)
+  if (what === 'read-back') return response.end(`${JSON.stringify({ event: 'read-back', ...double.readBack })}\n`)
   if (what === 'repair') return repair(double, response)
   if (what === 'repair-key') return response.end(`${JSON.stringify({ event: 'made', repairKey: REPAIR_KEY })}\n`)
   const object = double.objects.get(address)

@@ -36,6 +36,21 @@ describe('hush put', () => {
     expect(double.requests[1]?.query).toEqual({ kind: 'private', name: 'x' })
   })
 
+  it.each([
+    [{ verified: true, shards: 22, missing: 0, restored: 0, health: 'perfect' }, 0, /verified: all 22 shards/],
+    [{ verified: true, shards: 22, missing: 3, restored: 3, health: 'perfect' }, 0, /3 of them put again/],
+    [{ verified: false, shards: 22, missing: 3, restored: 1, health: 'good' }, 3, /unproven: 2 of 22 shards/],
+    [{ verified: false, shards: 0, missing: 0, restored: 0 }, 3, /could not be read back/],
+  ])('waits for the read-back with --verify and ends by what came of it: %j', async (readBack, exit, words) => {
+    const stage = makeStage()
+    const double = await stage.startDouble({ readBack })
+    const ran = await stage.hush(['put', '-', '--verify'], BYTES)
+    expect(ran.exit).toBe(exit)
+    expect(ran.out).toMatch(/^hush:[0-9a-f]+\n$/)
+    expect(ran.err).toMatch(words)
+    expect(double.requests.at(-1)?.path).toBe(`/v1/objects/${encodeURIComponent(ran.out.trim())}/read-back`)
+  })
+
   it('stores an empty file', async () => {
     const stage = makeStage()
     const double = await stage.startDouble()

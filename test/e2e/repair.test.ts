@@ -1,5 +1,5 @@
 /** Repair between real processes: what was taken from every disk is back, by address and by repair key. */
-import { readFile, stat } from 'node:fs/promises'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { STRIPE_SIZE, shuffle } from '../../core/index.ts'
@@ -93,6 +93,37 @@ describe('hush repair', () => {
     expect(repair).toMatchObject({ code: UNAVAILABLE })
     expect(lastOf(repair)).toMatchObject({ missing: 15 + 4, rebuilt: 4, health: 'lost' })
     expect(stripes.length).toBe(3)
+  })
+})
+
+describe('a read-back', () => {
+  /** Twelve to twenty seconds after a put. */
+  const SOON = { min: 0.2, max: 0.33 }
+
+  beforeAll(async () => {
+    const path = join(net.home('client-a'), 'config.json')
+    await writeFile(path, JSON.stringify({ ...JSON.parse(await readFile(path, 'utf8')), readBackMinutes: SOON }))
+    expect(await net.as('client-a', ['down'])).toMatchObject({ code: 0 })
+    await net.restart('client-a')
+    await net.hasCircuits('client-a')
+  })
+
+  it('puts again by itself what keepers lost after their receipts', async () => {
+    const address = await put(seededBytes(17, SIZE))
+    const { gone } = await lose(address, 'after', ({ needed }) => needed)
+    const readBack = async () => JSON.parse((await net.as('client-a', ['status', '--json'])).stdout.toString()).readBack
+    await expect.poll(readBack, { timeout: 120_000, interval: 1_000 }).toMatchObject({ verified: 1, waiting: 0 })
+    expect((await readBack()).restored).toBe(gone.length)
+    await expectTwoCopies(gone)
+    await expectPerfect(address)
+  })
+
+  it.each(['private', 'public'])('is waited for by put --verify: a %s file', async (kind) => {
+    const words = kind === 'public' ? ['--public'] : []
+    const ran = await net.as('client-a', ['put', await net.newFile(seededBytes(18, 100_000)), '--verify', ...words])
+    expect(ran).toMatchObject({ code: 0 })
+    expect(ran.stderr).toMatch(/verified: all \d+ shards are where they should be/)
+    await expectPerfect(addressOf(ran))
   })
 })
 

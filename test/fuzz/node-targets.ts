@@ -98,6 +98,7 @@ async function startMember(): Promise<World> {
       seeds: [],
       seed: OWN_SEED,
       node: { listen: '10.0.0.9:1', advertise: [], onionSeed: ONION_SEED, nonce: 0, saveNonce: async () => {} },
+      readBackMs: { min: 0, max: 0 },
       hasPrefixLimits: true,
     },
   )

@@ -134,6 +134,7 @@ export class MemoryNetwork {
           },
         }),
         hasPrefixLimits: true,
+        readBackMs: { min: 0, max: 1_000 },
       },
     )
     await node.start()

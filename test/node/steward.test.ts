@@ -1,48 +1,14 @@
 /** Looking after objects: what is written down, when they are visited, and what comes of it. SPEC repair §5 */
 import { describe, expect, it } from 'vitest'
-import { type Clock, fromUtf8, MalformedError, STRIPE_SIZE, type StateStore } from '../../core/index.ts'
+import { fromUtf8, MalformedError, STRIPE_SIZE, type StateStore } from '../../core/index.ts'
 import { decodeKept, encodeKept, KEPT_MAX, Steward } from '../../node/tasks/steward.ts'
 import { formatAddress, makeRepairKey, putObject, type RepairKey, subjectOf } from '../../storage/index.ts'
 import { inPieces, KeeperAwayError, Keepers } from '../storage/support/keepers.ts'
 import { seededBytes, seededJitter, seededRandom } from '../storage/support/random.ts'
+import { HandClock } from './hand-clock.ts'
 
 const OWN = { isOwn: true }
 const DAY_MS = 24 * 60 * 60_000
-
-/** Time that passes when the test says so; a timer runs when its time comes. */
-class HandClock implements Clock {
-  #now = 1_800_000_000_000
-  readonly #timers = new Set<{ readonly atMs: number; readonly run: () => void }>()
-  nowMs(): number {
-    return this.#now
-  }
-  monotonicMs(): number {
-    return this.#now
-  }
-  setTimer(delayMs: number, run: () => void) {
-    const timer = { atMs: this.#now + delayMs, run }
-    this.#timers.add(timer)
-    return { cancel: () => void this.#timers.delete(timer) }
-  }
-  async pass(ms: number): Promise<void> {
-    const untilMs = this.#now + ms
-    for (;;) {
-      await settled()
-      const due = [...this.#timers].filter(({ atMs }) => atMs <= untilMs).sort((a, b) => a.atMs - b.atMs)
-      const [first] = due
-      if (first === undefined) break
-      this.#now = Math.max(this.#now, first.atMs)
-      this.#timers.delete(first)
-      first.run()
-    }
-    this.#now = untilMs
-  }
-}
-
-/** Work that needs no timer has come to its end. */
-async function settled(): Promise<void> {
-  for (let i = 0; i < 300; i++) await new Promise((resolve) => setImmediate(resolve))
-}
 
 async function stage(seed = 'steward') {
   const keepers = new Keepers()

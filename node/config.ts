@@ -151,7 +151,7 @@ function isLoopback(address: string): boolean {
   return host === 'localhost' || host === '::1' || host?.startsWith('127.') === true
 }
 
-export function readBackMsOf({ readBackMinutes }: ConfigFile): { readonly min: number; readonly max: number } {
+export function pauseBeforeReadBackMs({ readBackMinutes }: ConfigFile): { readonly min: number; readonly max: number } {
   return { min: readBackMinutes.min * MINUTE_MS, max: readBackMinutes.max * MINUTE_MS }
 }
 

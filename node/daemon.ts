@@ -17,8 +17,8 @@ import {
   parseConfig,
   parseIdentity,
   parseNetwork,
+  pauseBeforeReadBackMs,
   profileOf,
-  readBackMsOf,
   seedsOf,
 } from './config.ts'
 import { ControlServer } from './control/server.ts'
@@ -139,7 +139,7 @@ async function runLocked(
         },
       }),
       hasPrefixLimits: config.prefixLimits,
-      readBackMs: readBackMsOf(config),
+      readBackMs: pauseBeforeReadBackMs(config),
       linkLimits: { linksMax: config.links.max },
     },
   )

@@ -23,12 +23,12 @@ import {
   type PutProgress,
   type PutStored,
   putEventSchema,
+  putReadBackSchema,
   RESULT_TRAILER,
   type ReadBackDone,
   type RepairStripe,
   type RepairSummary,
   type RingReport,
-  readBackEventSchema,
   repairEventSchema,
   repairKeyEventSchema,
   ringReportSchema,
@@ -240,7 +240,7 @@ function isError(event: { readonly event: string }): event is ErrorEvent {
 
 async function readBack(home: string, address: string, signal: AbortSignal | undefined): Promise<ReadBackDone> {
   const call = { home, method: 'POST', path: objectPath(address, 'read-back'), during: 'the read-back' } as const
-  for await (const event of events(call, { schema: readBackEventSchema, last: 'read-back' }, signal)) {
+  for await (const event of events(call, { schema: putReadBackSchema, last: 'read-back' }, signal)) {
     if (event.event === 'read-back') return event
   }
   throw new DaemonGoneError(call.during)

@@ -116,7 +116,7 @@ export const putStoredSchema = z.object({
 export type PutStored = z.infer<typeof putStoredSchema>
 
 /** The only line of a read-back: what came of it. `restored` of `missing` were put again. */
-export const readBackSchema = z.object({
+const readBackDoneSchema = z.object({
   event: z.literal('read-back'),
   verified: z.boolean(),
   shards: count,
@@ -125,7 +125,7 @@ export const readBackSchema = z.object({
   /** Absent when no reading came to an end. */
   health: healthSchema.optional(),
 })
-export type ReadBackDone = z.infer<typeof readBackSchema>
+export type ReadBackDone = z.infer<typeof readBackDoneSchema>
 
 const errorEventSchema = errorBodySchema.extend({ event: z.literal('error') })
 export type ErrorEvent = z.infer<typeof errorEventSchema>
@@ -135,7 +135,7 @@ export type PutEvent = z.infer<typeof putEventSchema>
 
 // --- POST /v1/objects/ADDRESS/read-back (SPEC control §12) ---------------------------------------
 
-export const readBackEventSchema = z.discriminatedUnion('event', [readBackSchema, errorEventSchema])
+export const putReadBackSchema = z.discriminatedUnion('event', [readBackDoneSchema, errorEventSchema])
 
 // --- GET /v1/objects/ADDRESS (SPEC control §5) ---------------------------------------------------
 

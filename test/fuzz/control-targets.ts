@@ -29,11 +29,13 @@ import {
   keptEventSchema,
   keptListSchema,
   putEventSchema,
+  putReadBackSchema,
   repairEventSchema,
   repairKeyEventSchema,
   statusSchema,
 } from '../../node/control/types.ts'
 import { makeMetrics, serveControl } from '../../node/system/index.ts'
+import { ReadBack } from '../../node/tasks/read-back.ts'
 import { Steward } from '../../node/tasks/steward.ts'
 import { View } from '../../routing/index.ts'
 import { formatAddress } from '../../storage/index.ts'
@@ -73,6 +75,7 @@ const jsonTokens = ['\n', '"event":"', '"__proto__":', '1e999', '\\ud800', 'null
 
 const SCHEMAS = [
   putEventSchema,
+  putReadBackSchema,
   checkEventSchema,
   repairEventSchema,
   repairKeyEventSchema,
@@ -143,6 +146,9 @@ const log: Log = (level, event, fields) => {
 }
 const view = new View({ profile: PROFILES.testnet })
 const jitter = { uint32: () => 7 }
+const place = async () => {
+  throw new NothingHere('no keeper')
+}
 const node = {
   view,
   settings: {},
@@ -161,14 +167,30 @@ const node = {
       throw new NothingHere('no circuits')
     },
   }),
+  // The real one, in a hurry: nothing is found, and it says so at once.
+  readBack: new ReadBack({
+    clock: {
+      nowMs: () => 1,
+      monotonicMs: () => 1,
+      setTimer: (_, run) => {
+        queueMicrotask(run)
+        return { cancel: () => {} }
+      },
+    },
+    jitter,
+    log,
+    open: () => ({
+      ports: { fetch: async () => undefined, probe: async () => false, renew: async () => false, place },
+      close: () => {},
+    }),
+    delayMs: { min: 0, max: 0 },
+  }),
   client: {
     repairPorts: () => ({ fetch: async () => undefined, jitter }),
     pendingCount: 0,
     fetcher: () => async () => undefined,
     probe: async () => false,
-    placer: () => async () => {
-      throw new NothingHere('no keeper')
-    },
+    placer: () => place,
   },
 } as unknown as HushNode
 const random = {
@@ -225,6 +247,7 @@ const REQUESTS = [
   `GET /v1/objects/${encodeURIComponent(ADDRESS)}/check HTTP/1.1\r\nhost: hush\r\n\r\n`,
   `POST /v1/objects/${encodeURIComponent(ADDRESS)}/repair HTTP/1.1\r\nhost: hush\r\ncontent-length: 0\r\n\r\n`,
   `POST /v1/objects/${encodeURIComponent(ADDRESS)}/repair-key HTTP/1.1\r\nhost: hush\r\ncontent-length: 0\r\n\r\n`,
+  `POST /v1/objects/${encodeURIComponent(ADDRESS)}/read-back HTTP/1.1\r\nhost: hush\r\ncontent-length: 0\r\n\r\n`,
   'GET /v1/kept HTTP/1.1\r\nhost: hush\r\n\r\n',
   `POST /v1/kept/${encodeURIComponent(ADDRESS)} HTTP/1.1\r\nhost: hush\r\ncontent-length: 0\r\n\r\n`,
   'POST /v1/kept/0011223344556677/stop HTTP/1.1\r\nhost: hush\r\ncontent-length: 0\r\n\r\n',

@@ -56,13 +56,21 @@ interface Waiter {
   readonly settle: (circuit: ClientCircuit | undefined) => void
 }
 
+/** Gateways found, until the members or the guard change; all of them, or the first `enough`. */
+interface Known {
+  readonly members: readonly NodeId[]
+  readonly guard: Descriptor | undefined
+  readonly gateways: readonly NodeId[]
+  readonly enough: number
+}
+
 export class CircuitPool {
   readonly #p: CircuitPoolPorts
   #pooled: Pooled[] = []
   readonly #buildingTo: NodeId[] = []
   readonly #waiters = new Set<Waiter>()
   #backoffMs = BACKOFF_MS.min
-  #known: { members: readonly NodeId[]; guard: Descriptor | undefined; gateways: readonly NodeId[] } | undefined
+  #known: Known | undefined
   #notBeforeMs = 0
   #isStopped = false
   #timer: Timer | undefined
@@ -96,7 +104,8 @@ export class CircuitPool {
   }
   /** Circuits wanted: one to each of so many gateways, as far as the network has them. */
   get wanted(): number {
-    return Math.min(this.#p.profile.gateways, this.#gateways().length)
+    const { gateways } = this.#p.profile
+    return this.#gateways(gateways).slice(0, gateways).length
   }
 
   /**
@@ -166,20 +175,24 @@ export class CircuitPool {
     this.#pooled = this.#pooled.filter(({ circuit }) => circuit.isOpen)
   }
 
-  #gateways(): readonly NodeId[] {
+  /** All that would do, or the first `enough` of them: members change far more often than circuits are built. */
+  #gateways(enough = Number.POSITIVE_INFINITY): readonly NodeId[] {
     const { view, clock, guards, selfId, hasPrefixLimits } = this.#p
     const self = selfId()
     const inUse = guards.inUse?.id
     const guard = inUse && view.get(inUse)
     const members = view.reachable(clock.nowMs())
     // The view gives the same list until something changes.
-    if (this.#known?.members === members && this.#known.guard === guard) return this.#known.gateways
-    const gateways = members.filter((id) => {
+    const known = this.#known?.members === members && this.#known.guard === guard ? this.#known : undefined
+    if (known !== undefined && known.enough >= enough) return known.gateways
+    const gateways: NodeId[] = []
+    for (const id of members) {
+      if (gateways.length >= enough) break
       const descriptor = view.get(id)
-      if (descriptor?.roles.gateway !== true || (self !== undefined && equalBytes(id, self))) return false
-      return guard === undefined || areApart(descriptor, guard, { hasPrefixLimits })
-    })
-    this.#known = { members, guard, gateways }
+      if (descriptor?.roles.gateway !== true || (self !== undefined && equalBytes(id, self))) continue
+      if (guard === undefined || areApart(descriptor, guard, { hasPrefixLimits })) gateways.push(id)
+    }
+    this.#known = { members, guard, gateways, enough }
     return gateways
   }
 

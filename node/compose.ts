@@ -9,6 +9,7 @@ import {
   type Clock,
   equalBytes,
   type Jitter,
+  keyOf,
   type Log,
   MalformedError,
   messageOf,
@@ -18,7 +19,6 @@ import {
   type Profile,
   type SecretRandom,
   type StateStore,
-  toHex,
 } from '../core/index.ts'
 import { nodeIdOf, type SigningKey, signingKeyFromSeed, solveIdentity } from '../crypto/index.ts'
 import {
@@ -124,7 +124,7 @@ export class HushNode {
     const { profile, networkId } = settings
     this.#key = signingKeyFromSeed(settings.seed)
     this.view = restoreView(ports, profile)
-    for (const seed of settings.seeds) this.#contacts.set(toHex(seed.id), seed)
+    for (const seed of settings.seeds) this.#contacts.set(keyOf(seed.id), seed)
     this.#calls = new Calls(clock)
     this.circuits = new CircuitTable()
     this.puzzles = new PuzzleSolver({ clock })
@@ -236,7 +236,7 @@ export class HushNode {
 
   /** An open link to a node of the view, or undefined; what came of it is noted in the view. */
   async reach(id: NodeId): Promise<PeerLink | undefined> {
-    const contact = this.view.get(id) ?? this.#contacts.get(toHex(id))
+    const contact = this.view.get(id) ?? this.#contacts.get(keyOf(id))
     if (contact === undefined || this.#isStopped) return undefined
     try {
       const peer = await this.links.to(contact)
@@ -388,13 +388,16 @@ export class HushNode {
     return chosen === undefined ? undefined : this.reach(chosen)
   }
 
-  #saveViewNowAndThen(): void {
+  #saveViewNowAndThen(savedVersion = 0): void {
     this.#p.clock.setTimer(VIEW_SAVE_MS, () => {
       if (this.#isStopped) return
-      this.#p.state.put(VIEW_KEY, this.view.toBytes()).catch((error: unknown) => {
-        this.#p.log('warn', 'the view could not be saved', { reason: messageOf(error) })
-      })
-      this.#saveViewNowAndThen()
+      const { version } = this.view
+      if (version !== savedVersion) {
+        this.#p.state.put(VIEW_KEY, this.view.toBytes()).catch((error: unknown) => {
+          this.#p.log('warn', 'the view could not be saved', { reason: messageOf(error) })
+        })
+      }
+      this.#saveViewNowAndThen(version)
     })
   }
 }

@@ -12,13 +12,13 @@ import {
   type Clock,
   equalBytes,
   type Jitter,
+  keyOf,
   type Log,
   MalformedError,
   type NodeId,
   named32,
   type Profile,
   type StateStore,
-  toHex,
 } from '../core/index.ts'
 import { type Descriptor, pickGuard, type View } from '../routing/index.ts'
 import type { PeerLink } from './links.ts'
@@ -90,7 +90,7 @@ export class Guards {
   }
 
   async #tryGuard(guard: Guard): Promise<{ guard: Descriptor; link: PeerLink } | undefined> {
-    const name = toHex(guard.id)
+    const name = keyOf(guard.id)
     const nowMs = this.#p.clock.monotonicMs()
     if ((this.#failedMs.get(name) ?? Number.NEGATIVE_INFINITY) > nowMs - RETRY_MS) return undefined
     const link = await this.#p.reach(guard.id)

@@ -10,13 +10,13 @@ import {
   CELL_SIZE,
   CIRCUIT_CELLS_QUEUED_MAX,
   type Clock,
+  keyOf,
   type Log,
   MalformedError,
   messageOf,
   type NodeId,
   PeerError,
   type PublicKey,
-  toHex,
   UnavailableError,
 } from '../core/index.ts'
 import {
@@ -92,14 +92,19 @@ export class PeerLink {
   #queue = newQueue()
   readonly joiner = new MessageJoiner({ partialBytesMax: PARTIAL_BYTES_MAX })
   #isClosed = false
+  /** False: it held nothing when last asked, and nothing has come or gone since. */
+  #mayHold = false
+  readonly #onLaden: (peer: PeerLink) => void
   #turn = 0
   #circuit = 0
   #usedMs: number
   readonly #openedMs: number
   readonly #clock: Clock
 
-  constructor(link: Link, from: { id: NodeId | undefined; clock: Clock }) {
+  /** `onLaden` is told when it may hold something, after it held nothing. */
+  constructor(link: Link, from: { id: NodeId | undefined; clock: Clock; onLaden: (peer: PeerLink) => void }) {
     this.#link = link
+    this.#onLaden = from.onLaden
     this.id = from.id
     this.key = link.peerKey
     this.isDialer = link.isDialer
@@ -123,7 +128,10 @@ export class PeerLink {
   }
   /** What waits to be sent, and messages half arrived. */
   get heldBytes(): number {
-    return this.#isClosed ? 0 : this.queuedBytes + this.joiner.heldBytes
+    if (!this.#mayHold || this.#isClosed) return 0
+    const heldBytes = this.queuedBytes + this.joiner.heldBytes
+    this.#mayHold = heldBytes > 0
+    return heldBytes
   }
   worth(standing: Standing, nowMs: number): LinkWorth {
     const { holds, heldBytes } = this
@@ -183,6 +191,7 @@ export class PeerLink {
 
   /** Moves cells to the link while it takes them. */
   pump(): void {
+    this.#laden()
     while (!this.#isClosed && this.#link.queuedBytes < LINK_QUEUED_BYTES_HIGH) {
       const cell = this.#queue.take()
       if (cell === undefined) return
@@ -191,11 +200,18 @@ export class PeerLink {
     }
   }
 
+  #laden(): void {
+    if (this.#mayHold) return
+    this.#mayHold = true
+    this.#onLaden(this)
+  }
+
   start(handlers: { onCell(cell: Uint8Array): void; onClose(reason: string): void }): void {
     this.#link.start({
       onCell: (cell) => {
         this.#usedMs = this.#clock.monotonicMs()
         handlers.onCell(cell)
+        this.#laden()
       },
       onDrain: () => this.pump(),
       onClose: (reason) => {
@@ -229,9 +245,12 @@ function newQueue(): FairQueue {
 export class LinkTable {
   readonly #transport: Transport
   readonly #clock: Clock
+  readonly #common: { clock: Clock; onLaden: (peer: PeerLink) => void }
   readonly #log: Log
   readonly #listener: LinkListener
   readonly #open = new Map<string, PeerLink[]>()
+  /** Those that may hold something. */
+  readonly #laden = new Set<PeerLink>()
   readonly #dialling = new Map<string, Promise<PeerLink>>()
   readonly #limits: LinkLimits
   #sinceWeighed = 0
@@ -242,6 +261,7 @@ export class LinkTable {
   constructor(ports: { transport: Transport; clock: Clock; log: Log }, listener: LinkListener) {
     this.#transport = ports.transport
     this.#clock = ports.clock
+    this.#common = { clock: ports.clock, onLaden: (peer: PeerLink) => void this.#laden.add(peer) }
     this.#log = ports.log
     this.#listener = listener
     this.#limits = { ...LINK_LIMITS, ...listener.limits }
@@ -260,12 +280,12 @@ export class LinkTable {
 
   /** An open link to that key, or undefined. */
   of(key: PublicKey): PeerLink | undefined {
-    return this.#open.get(toHex(key))?.[0]
+    return this.#open.get(keyOf(key))?.[0]
   }
 
   /** An open link to that node: the one there is, or a new one. Throws UnreachableError or a link's own error. */
   async to(contact: Contact): Promise<PeerLink> {
-    const name = toHex(contact.publicKey)
+    const name = keyOf(contact.publicKey)
     const open = this.#open.get(name)?.[0]
     if (open !== undefined) {
       open.id ??= contact.id
@@ -281,7 +301,7 @@ export class LinkTable {
   /** Takes in a link that a peer opened. */
   accept(link: Link): void {
     if (this.#isStopped) return void link.close('stopping')
-    const peer = new PeerLink(link, { id: undefined, clock: this.#clock })
+    const peer = new PeerLink(link, { id: undefined, ...this.#common })
     if (this.count >= this.#limits.linksMax && !this.#makeRoomFor(peer)) {
       this.counts.refused++
       return void link.close('full')
@@ -289,9 +309,14 @@ export class LinkTable {
     this.#add(peer)
   }
 
+  /** Asked each second: of many links few hold anything. */
   get heldBytes(): number {
     let sizeBytes = 0
-    for (const links of this.#open.values()) for (const peer of links) sizeBytes += peer.heldBytes
+    for (const peer of this.#laden) {
+      const { heldBytes } = peer
+      if (heldBytes === 0) this.#laden.delete(peer)
+      sizeBytes += heldBytes
+    }
     return sizeBytes
   }
 
@@ -308,12 +333,14 @@ export class LinkTable {
     return true
   }
 
-  /** Closes links while all of them together hold too much. */
-  #unburden(): void {
+  /** Closes links while all of them together hold too much; what they hold then. */
+  #unburden(): number {
     this.#sinceWeighed = 0
-    while (this.heldBytes > this.#limits.heldBytesMax) {
+    for (;;) {
+      const { heldBytes } = this
+      if (heldBytes <= this.#limits.heldBytesMax) return heldBytes
       const out = heaviest(this.all(), this.#weigh())
-      if (out === undefined) return
+      if (out === undefined) return heldBytes
       this.counts.unburdened++
       this.#log('warn', 'link closed: all together hold too much', { heldBytes: out.heldBytes })
       out.shed()
@@ -334,7 +361,7 @@ export class LinkTable {
           { address, publicKey: contact.publicKey },
           { timeoutMs: DIAL_TIMEOUT_MS },
         )
-        const peer = new PeerLink(link, { id: contact.id, clock: this.#clock })
+        const peer = new PeerLink(link, { id: contact.id, ...this.#common })
         this.#add(peer)
         return peer
       } catch (error) {
@@ -345,7 +372,7 @@ export class LinkTable {
   }
 
   #add(peer: PeerLink): void {
-    const name = toHex(peer.key)
+    const name = keyOf(peer.key)
     const links = this.#open.get(name) ?? []
     links.push(peer)
     this.#open.set(name, links)
@@ -383,11 +410,9 @@ export class LinkTable {
 
   /** What is on its way out grows without a cell coming in, when it comes from the disk. */
   #weighNowAndThen(): void {
-    const isHeavy = this.heldBytes > this.#limits.heldBytesMax / 4
+    const isHeavy = this.#unburden() > this.#limits.heldBytesMax / 4
     this.#clock.setTimer(isHeavy ? WEIGH_EVERY_MS.heavy : WEIGH_EVERY_MS.calm, () => {
-      if (this.#isStopped) return
-      this.#unburden()
-      this.#weighNowAndThen()
+      if (!this.#isStopped) this.#weighNowAndThen()
     })
   }
 

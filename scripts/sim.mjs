@@ -13,10 +13,13 @@ const REPLACED_IN = {
     ['FRAGMENT_SIZE = 63_360', 'FRAGMENT_SIZE = 3_968'],
     ['CELL_SIZE = 8_184', 'CELL_SIZE = 4_352'],
   ],
+  'crypto/kdf.js': [["'node:crypto'", "'../sim/fast/kdf.js'"]],
   'crypto/handshake.js': [["'@noble/post-quantum/ml-kem.js'", "'../sim/fast/kem.js'"]],
 }
 
-const entries = ['main', 'fast/kem', 'fast/aead', 'fast/sign', 'fast/exchange'].map((name) => `sim/${name}.ts`)
+const entries = ['main', 'fast/kem', 'fast/aead', 'fast/sign', 'fast/exchange', 'fast/kdf'].map(
+  (name) => `sim/${name}.ts`,
+)
 const real = await compile({ entries, scratch: 'sim' })
 const fast = `${real}-fast`
 rmSync(fast, { recursive: true, force: true })

@@ -5,6 +5,7 @@
  */
 import type { Chance } from './chance.ts'
 import type { SimHost } from './host.ts'
+import type { Site } from './net.ts'
 import type { SimNetwork } from './network.ts'
 
 export interface FaultPlan {
@@ -159,13 +160,15 @@ export class Faults {
     const isBothWays = this.#chance.isLucky(0.5)
     this.#network.note(`partition of ${some.size} nodes, ${isBothWays ? 'both ways' : 'one way'}`)
     this.counts.partitions++
+    const pairs: [Site, Site][] = []
     for (const inside of some) {
       for (const outside of nodes) {
         if (some.has(outside)) continue
-        net.block(inside.site, outside.site)
-        if (isBothWays) net.block(outside.site, inside.site)
+        pairs.push([inside.site, outside.site])
+        if (isBothWays) pairs.push([outside.site, inside.site])
       }
     }
+    net.block(pairs)
     world.after(this.#chance.between(5_000, 2 * MINUTE), () => net.unblockAll())
   }
 

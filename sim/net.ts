@@ -88,9 +88,10 @@ export class SimNet {
     for (const wire of this.#wires) if (wire.has(endpoint)) wire.lost(endpoint, options)
   }
 
-  block(from: Site, to: Site): void {
-    this.#blocked.add(from.index * 65_536 + to.index)
-    for (const wire of this.#wires) if (wire.joins(from, to)) wire.blocked()
+  /** Nothing gets through from the one of a pair to the other. */
+  block(pairs: Iterable<readonly [from: Site, to: Site]>): void {
+    for (const [from, to] of pairs) this.#blocked.add(from.index * 65_536 + to.index)
+    for (const wire of this.#wires) if (wire.isBlocked) wire.blocked()
   }
 
   /** Everything gets through again; what was sent meanwhile and was not given up arrives now. */
@@ -172,9 +173,9 @@ class Wire {
   has(endpoint: Endpoint): boolean {
     return this.here.own === endpoint || this.there.own === endpoint
   }
-  joins(from: Site, to: Site): boolean {
+  get isBlocked(): boolean {
     const [a, b] = [this.here.own.site, this.there.own.site]
-    return (a === from && b === to) || (a === to && b === from)
+    return this.net.isBlocked(a, b) || this.net.isBlocked(b, a)
   }
 
   close(endpoint: Endpoint, reason: string): void {
@@ -191,8 +192,7 @@ class Wire {
 
   blocked(): void {
     this.world.after(SILENCE_MS, () => {
-      const [a, b] = [this.here.own.site, this.there.own.site]
-      if (!this.net.isBlocked(a, b) && !this.net.isBlocked(b, a)) return
+      if (!this.isBlocked) return
       this.net.forget(this)
       this.here.ended('the peer fell silent')
       this.there.ended('the peer fell silent')

@@ -6,7 +6,16 @@
  * - root:   id is the Merkle root of the bytes; `copy` (0..7) picks one of eight locations.
  * - signed: id is an Ed25519 public key; the bytes are a signature (64) over the body (63,424).
  */
-import { ByteReader, ByteWriter, equalBytes, type Location, named32, ROOT_COPIES, SHARD_SIZE } from '../core/index.ts'
+import {
+  ByteWriter,
+  equalBytes,
+  keyOf,
+  type Location,
+  MalformedError,
+  named32,
+  ROOT_COPIES,
+  SHARD_SIZE,
+} from '../core/index.ts'
 import {
   LABELS,
   type LeafRange,
@@ -52,14 +61,18 @@ export function encodeContentRef(ref: ContentRef): Uint8Array {
 
 /** The id is copied, so the reference may outlive the bytes. Throws ERR_MALFORMED. */
 export function decodeContentRef(bytes: Uint8Array): ContentRef {
-  const reader = new ByteReader(bytes, 'content reference')
-  const kind = KINDS.get(reader.u8())
-  if (kind === undefined) throw reader.malformed('unknown kind')
-  const copy = reader.u8()
-  if (copy >= (kind === 'root' ? ROOT_COPIES : 1)) throw reader.malformed('impossible copy')
-  const id = new Uint8Array(reader.bytes(32))
-  reader.end()
-  return { kind, id, copy }
+  const ref = readContentRef(bytes)
+  if (ref === undefined) throw new MalformedError('malformed content reference')
+  return ref
+}
+
+/** As decodeContentRef, but undefined for what is none: a flood of nonsense costs no error each. */
+export function readContentRef(bytes: Uint8Array): ContentRef | undefined {
+  if (bytes.length !== CONTENT_REF_SIZE) return undefined
+  const kind = KINDS.get(bytes[0] as number)
+  const copy = bytes[1] as number
+  if (kind === undefined || copy >= (kind === 'root' ? ROOT_COPIES : 1)) return undefined
+  return { kind, id: new Uint8Array(bytes.subarray(2)), copy }
 }
 
 /** Where on the ring the content belongs. SPEC dispersal §6 */
@@ -87,7 +100,5 @@ export function verifyLeaves(ref: ContentRef, range: LeafRange, leaves: Uint8Arr
 
 /** A text that two references share exactly when they are the same; for maps. */
 export function contentRefKey(ref: ContentRef): string {
-  let key = `${ref.kind}/${ref.copy}/`
-  for (const value of ref.id) key += String.fromCharCode(value)
-  return key
+  return `${ref.kind}/${ref.copy}/${keyOf(ref.id)}`
 }

@@ -15,6 +15,7 @@ export {
   decodeContentRef,
   encodeContentRef,
   locationOf,
+  readContentRef,
   verifyContent,
   verifyLeaves,
 } from './content-ref.ts'

@@ -12,10 +12,10 @@ import {
   type Clock,
   compareBytes,
   equalBytes,
+  keyOf,
   LEAF_SIZE,
   type Location,
   type Log,
-  MalformedError,
   messageOf,
   type NetworkId,
   type NodeId,
@@ -23,7 +23,6 @@ import {
   type Profile,
   type SecretRandom,
   SHARD_SIZE,
-  toHex,
 } from '../../core/index.ts'
 import { LABELS, merkleProof, type SigningKey, tagged } from '../../crypto/index.ts'
 import {
@@ -46,9 +45,9 @@ import {
 } from '../../routing/index.ts'
 import {
   type ContentRef,
-  decodeContentRef,
   encodeContentRef,
   locationOf,
+  readContentRef,
   type ShardStore,
   type StoredShard,
   verifyContent,
@@ -134,6 +133,8 @@ export class Keeper {
   /** Contents that the last pass kept as surplus. */
   #surplus = 0
   #isAside = false
+  #around: { readonly members: readonly NodeId[]; readonly ids: string } | undefined
+
   constructor(ports: KeeperPorts) {
     this.#p = ports
   }
@@ -163,11 +164,16 @@ export class Keeper {
   /** Who is near enough for a change to move a content from or to this node. */
   neighbourhood(): string {
     const { view, clock, profile, selfId } = this.#p
-    const others = view.reachable(clock.nowMs()).filter((id) => compareBytes(id, selfId) !== 0)
+    const members = view.reachable(clock.nowMs())
+    // The view gives the same list until something changes.
+    if (this.#around?.members === members) return this.#around.ids
+    const others = members.filter((id) => compareBytes(id, selfId) !== 0)
     const count = Math.min(profile.copies, others.length)
     const after = ownersOf(selfId, others, count)
     const before = ownersOf(selfId, others, others.length).slice(others.length - count)
-    return [...before, ...after].map(toHex).join()
+    const ids = [...before, ...after].map(keyOf).join('')
+    this.#around = { members, ids }
+    return ids
   }
 
   /** What this node holds of the content itself, cache aside. */
@@ -219,7 +225,7 @@ export class Keeper {
     if (call.kind === 'have') {
       const nowMs = this.#p.clock.nowMs()
       const held = call.refs.map((raw) => {
-        const ref = readRef(raw)
+        const ref = readContentRef(raw)
         return ref !== undefined && (this.#p.store.leaseEnd(ref) ?? 0) > nowMs ? 1 : 0
       })
       return { kind: 'haves', tag: call.tag, held: Uint8Array.from(held) }
@@ -243,7 +249,7 @@ export class Keeper {
   async #proof(nonce: Uint8Array, wanted: { ref: Uint8Array; leaseEndMs: number }): Promise<Uint8Array> {
     const { store, clock, selfId } = this.#p
     const nowMs = clock.nowMs()
-    const ref = readRef(wanted.ref)
+    const ref = readContentRef(wanted.ref)
     const heldMs = ref === undefined ? 0 : (store.leaseEnd(ref) ?? 0)
     const bytes = ref !== undefined && heldMs > nowMs ? store.get(ref) : undefined
     if (ref === undefined || bytes === undefined || wanted.leaseEndMs > nowMs + LEASE_MS_MAX) return NO_PROOF
@@ -407,7 +413,7 @@ export class Keeper {
 
   async #takeCopy(call: Extract<Call, { kind: 'copy' }>): Promise<number> {
     const { clock, profile } = this.#p
-    const ref = readRef(call.ref)
+    const ref = readContentRef(call.ref)
     const nowMs = clock.nowMs()
     const isLeaseSane = call.leaseEndMs > nowMs && call.leaseEndMs <= nowMs + LEASE_MS_MAX
     if (ref === undefined || !isLeaseSane || !verifyContent(ref, call.bytes)) return COPY_RESULT.refused
@@ -449,7 +455,7 @@ function byHolder(plans: readonly Plan[]): Iterable<{ readonly id: NodeId; reado
   const found = new Map<string, { id: NodeId; plans: Plan[] }>()
   for (const plan of plans)
     for (const id of plan.others) {
-      const name = toHex(id)
+      const name = keyOf(id)
       const entry = found.get(name) ?? { id, plans: [] }
       entry.plans.push(plan)
       found.set(name, entry)
@@ -480,14 +486,4 @@ async function inParallel<T>(atOnce: number, items: readonly T[], work: (item: T
     for (let item = items[next++]; item !== undefined; item = items[next++]) await work(item)
   }
   await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, run))
-}
-
-/** The reference, or undefined when the bytes are none. */
-export function readRef(bytes: Uint8Array): ContentRef | undefined {
-  try {
-    return decodeContentRef(bytes)
-  } catch (error) {
-    if (error instanceof MalformedError) return undefined
-    throw error
-  }
 }

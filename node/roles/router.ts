@@ -38,9 +38,16 @@ import {
   type RingState,
   type View,
 } from '../../routing/index.ts'
-import { type ContentRef, locationOf, type ShardCache, verifyContent, verifyLeaves } from '../../storage/index.ts'
+import {
+  type ContentRef,
+  locationOf,
+  readContentRef,
+  type ShardCache,
+  verifyContent,
+  verifyLeaves,
+} from '../../storage/index.ts'
 import type { PeerLink } from '../links.ts'
-import { cut, type Keeper, REGION_EXTRA, readRef } from './keeper.ts'
+import { cut, type Keeper, REGION_EXTRA } from './keeper.ts'
 
 /** A waiting hop says so this often ... */
 const WAIT_EVERY_MS = 1_000
@@ -150,7 +157,7 @@ export class Router {
   }
 
   #admitGet(get: GetRequest, sender: NodeId): Promise<Outcome> {
-    const ref = readRef(get.ref)
+    const ref = readContentRef(get.ref)
     if (ref === undefined || this.#requests >= REQUESTS_MAX) return Promise.resolve(BUSY)
     this.counts.gets++
     const name = `${toHex(get.ref)} ${get.skip} ${get.isPastOwner} ${get.range.from} ${get.range.count}`
@@ -169,7 +176,7 @@ export class Router {
   }
 
   async #admitPut(put: PutRequest, sender: NodeId): Promise<Outcome> {
-    const ref = readRef(put.ref)
+    const ref = readContentRef(put.ref)
     if (ref === undefined || this.#puts >= PUTS_MAX) return BUSY
     this.counts.puts++
     if (!verifyContent(ref, put.bytes)) return BUSY
@@ -185,7 +192,7 @@ export class Router {
   }
 
   async #admitRenew(renew: RenewRequest, sender: NodeId): Promise<Outcome> {
-    const ref = readRef(renew.ref)
+    const ref = readContentRef(renew.ref)
     if (ref === undefined || this.#requests >= REQUESTS_MAX) return BUSY
     this.#requests++
     try {

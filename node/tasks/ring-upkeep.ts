@@ -8,6 +8,7 @@ import {
   around,
   type Clock,
   compareBytes,
+  equalBytes,
   type Jitter,
   type Log,
   messageOf,
@@ -279,6 +280,8 @@ export class RingUpkeep {
 }
 
 function isSame(a: RingState, b: RingState): boolean {
-  const idsOf = (state: RingState) => [state.predecessor, ...state.successors].map((id) => (id ? toHex(id) : '-'))
-  return idsOf(a).join() === idsOf(b).join()
+  if (a.successors.length !== b.successors.length) return false
+  const isPair = (x: NodeId | undefined, y: NodeId | undefined): boolean =>
+    x === undefined || y === undefined ? x === y : equalBytes(x, y)
+  return isPair(a.predecessor, b.predecessor) && a.successors.every((id, i) => isPair(id, b.successors[i]))
 }

@@ -71,7 +71,7 @@ export function signDescriptor(key: SigningKey, networkId: NetworkId, fields: De
     throw new BadDescriptorError('it has no address, or many')
   if (!addresses.every((address) => splitEndpoint(address))) throw new BadDescriptorError('an address is malformed')
   const unsigned = { ...fields, publicKey: key.publicKey }
-  return { ...unsigned, signature: key.sign(signedHash(unsigned, networkId)) }
+  return { ...unsigned, signature: key.sign(tagged(LABELS.descriptor, networkId, writeBody(unsigned).done())) }
 }
 
 /**
@@ -80,7 +80,9 @@ export function signDescriptor(key: SigningKey, networkId: NetworkId, fields: De
  */
 export function verifyDescriptor(descriptor: Descriptor, networkId: NetworkId): boolean {
   const { publicKey, signature } = descriptor
-  return verifySignature(publicKey, signedHash(descriptor, networkId), signature) && isSafePublicKey(publicKey)
+  const body = encodeDescriptor(descriptor).subarray(0, -SIGNATURE_SIZE)
+  const signed = tagged(LABELS.descriptor, networkId, body)
+  return verifySignature(publicKey, signed, signature) && isSafePublicKey(publicKey)
 }
 
 /** Not to be changed: the same bytes are given out again. */
@@ -92,7 +94,7 @@ export function encodeDescriptor(descriptor: Descriptor): Uint8Array {
   return encoded
 }
 
-/** Neighbours tell each other the same descriptors again and again. */
+/** Neighbours tell each other the same descriptors again and again: as it came, so it goes on. */
 const ENCODED = new WeakMap<Descriptor, Uint8Array>()
 
 /** The id in an encoded descriptor, unchecked: to look up whether just these bytes are known already. */
@@ -120,14 +122,12 @@ export function decodeDescriptor(bytes: Uint8Array): Descriptor {
   })
   const signature = reader.bytes(SIGNATURE_SIZE).slice()
   reader.end()
-  return { id, publicKey, nonce, onionKey, addresses, roles: rolesOf(bits), issuedMs, signature }
+  const descriptor = { id, publicKey, nonce, onionKey, addresses, roles: rolesOf(bits), issuedMs, signature }
+  ENCODED.set(descriptor, bytes.slice())
+  return descriptor
 }
 
 type Body = Omit<Descriptor, 'signature'>
-
-function signedHash(body: Body, networkId: NetworkId): Uint8Array {
-  return tagged(LABELS.descriptor, networkId, writeBody(body).done())
-}
 
 function writeBody(body: Body): ByteWriter {
   const writer = new ByteWriter(DESCRIPTOR_SIZE_MAX)

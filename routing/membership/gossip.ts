@@ -14,10 +14,10 @@ import {
   ByteWriter,
   concatBytes,
   equalBytes,
+  keyOf,
   MESSAGE_SIZE_MAX,
   type NodeId,
   named32,
-  toHex,
 } from '../../core/index.ts'
 import { LABELS, tagged } from '../../crypto/index.ts'
 import { DESCRIPTOR_SIZE_MAX, type Descriptor, decodeDescriptor, encodeDescriptor } from './descriptor.ts'
@@ -50,18 +50,27 @@ export interface Exchange {
   readonly give: readonly Descriptor[]
 }
 
-/** 256 digests of 8 bytes, one after the other: what the view holds now, leavers included. */
+/**
+ * 256 digests of 8 bytes, one after the other: what the view holds now, leavers included. Not to be
+ * changed: the same bytes are given out until the view changes.
+ */
 export function arcDigests(view: View, nowMs: number): Uint8Array {
   view.expire(nowMs)
+  const known = OF_VIEW.get(view)
+  if (known?.version === view.version) return known.digests
   const digests = new Uint8Array(ARC_COUNT * DIGEST_SIZE)
   for (let arc = 0; arc < ARC_COUNT; arc++) digests.set(digestOf(view.arc(arc)), arc * DIGEST_SIZE)
+  OF_VIEW.set(view, { version: view.version, digests })
   return digests
 }
+
+const OF_VIEW = new WeakMap<View, { readonly version: number; readonly digests: Uint8Array }>()
 
 /** The arcs in which our view and the digests of another differ. */
 export function differingArcs(view: View, digests: Uint8Array, nowMs: number): readonly number[] {
   const own = arcDigests(view, nowMs)
   const arcs: number[] = []
+  if (equalBytes(own, digests)) return arcs
   for (let arc = 0; arc < ARC_COUNT; arc++) {
     const [from, to] = [arc * DIGEST_SIZE, (arc + 1) * DIGEST_SIZE]
     if (!equalBytes(own.subarray(from, to), digests.subarray(from, to))) arcs.push(arc)
@@ -94,7 +103,7 @@ export function missing(view: View, summaries: Summaries, nowMs: number): Exchan
   const give: Descriptor[] = []
   const listed = new Set<string>()
   for (const { id, issuedMs } of summaries.entries) {
-    listed.add(toHex(id))
+    listed.add(keyOf(id))
     const own = view.get(id)
     if (own === undefined || own.issuedMs < issuedMs) {
       if (want.length < WANTED_MAX) want.push(id)
@@ -102,7 +111,7 @@ export function missing(view: View, summaries: Summaries, nowMs: number): Exchan
   }
   for (let arc = 0; arc < ARC_COUNT; arc++) {
     if (!summaries.isWhole[arc]) continue
-    for (const descriptor of view.arc(arc)) if (!listed.has(toHex(descriptor.id))) give.push(descriptor)
+    for (const descriptor of view.arc(arc)) if (!listed.has(keyOf(descriptor.id))) give.push(descriptor)
   }
   return { want, give: fitting(give, SIZE_MAX - EXCHANGE_HEADER_SIZE - want.length * 32) }
 }
@@ -128,7 +137,8 @@ export function encodeSummaries(summaries: Summaries): Uint8Array {
   for (let arc = 0; arc < ARC_COUNT; arc++) {
     if (summaries.isWhole[arc]) bits[arc >>> 3] = (bits[arc >>> 3] as number) | (0x80 >>> (arc & 7))
   }
-  const writer = new ByteWriter(SIZE_MAX).bytes(bits).u16(summaries.entries.length)
+  const size = SUMMARIES_HEADER_SIZE + summaries.entries.length * SUMMARY_SIZE
+  const writer = new ByteWriter(size).bytes(bits).u16(summaries.entries.length)
   for (const { id, issuedMs } of summaries.entries) writer.bytes(id).u64(issuedMs)
   return writer.done()
 }
@@ -149,10 +159,12 @@ export function decodeSummaries(bytes: Uint8Array): Summaries {
 
 /** Layout: count u16, ids of 32; count u16, each descriptor with its u16 length. */
 export function encodeExchange(exchange: Exchange): Uint8Array {
-  const writer = new ByteWriter(SIZE_MAX).u16(exchange.want.length)
+  const given = exchange.give.map(encodeDescriptor)
+  const size = given.reduce((sum, { length }) => sum + 2 + length, EXCHANGE_HEADER_SIZE + exchange.want.length * 32)
+  const writer = new ByteWriter(size).u16(exchange.want.length)
   for (const id of exchange.want) writer.bytes(id)
-  writer.u16(exchange.give.length)
-  for (const descriptor of exchange.give) writer.bytes16(encodeDescriptor(descriptor))
+  writer.u16(given.length)
+  for (const descriptor of given) writer.bytes16(descriptor)
   return writer.done()
 }
 

@@ -7,11 +7,11 @@ import {
   ByteReader,
   ByteWriter,
   compareBytes,
+  keyOf,
   MalformedError,
   type NodeId,
   type Profile,
   type PublicKey,
-  toHex,
 } from '../../core/index.ts'
 import { DESCRIPTOR_SIZE_MAX, type Descriptor, decodeDescriptor, encodeDescriptor } from './descriptor.ts'
 
@@ -81,8 +81,8 @@ export class View {
     this.expire(nowMs)
     const { issuedMs } = descriptor
     if (issuedMs + this.#lifetimeMs <= nowMs || issuedMs > nowMs + this.#futureMaxMs) return 'stale'
-    const name = toHex(descriptor.id)
-    const oldName = this.#ofKey.get(toHex(descriptor.publicKey))
+    const name = keyOf(descriptor.id)
+    const oldName = this.#ofKey.get(keyOf(descriptor.publicKey))
     const old = oldName === undefined ? undefined : this.#entries.get(oldName)
     if (old !== undefined && issuedMs <= old.descriptor.issuedMs) {
       return issuedMs === old.descriptor.issuedMs && oldName === name ? 'known' : 'stale'
@@ -109,16 +109,16 @@ export class View {
   }
 
   get(id: NodeId): Descriptor | undefined {
-    return this.#entries.get(toHex(id))?.descriptor
+    return this.#entries.get(keyOf(id))?.descriptor
   }
 
   byKey(publicKey: PublicKey): Descriptor | undefined {
-    const name = this.#ofKey.get(toHex(publicKey))
+    const name = this.#ofKey.get(keyOf(publicKey))
     return name === undefined ? undefined : this.#entries.get(name)?.descriptor
   }
 
   firstSeenMs(id: NodeId): number | undefined {
-    return this.#entries.get(toHex(id))?.firstSeenMs
+    return this.#entries.get(keyOf(id))?.firstSeenMs
   }
 
   /** Every descriptor held, leavers included, in no order. */
@@ -150,7 +150,7 @@ export class View {
         resting.add(name)
         untilMs = Math.min(untilMs, failure.untilMs)
       }
-      const ids = resting.size === 0 ? members : members.filter((id) => !resting.has(toHex(id)))
+      const ids = resting.size === 0 ? members : members.filter((id) => !resting.has(keyOf(id)))
       this.#reachable = { ids, untilMs }
     }
     return this.#reachable.ids
@@ -158,13 +158,13 @@ export class View {
 
   /** Whether a node may be tried: it is not resting after a failure. */
   isReachable(id: NodeId, nowMs: number): boolean {
-    const failure = this.#failures.get(toHex(id))
+    const failure = this.#failures.get(keyOf(id))
     return failure === undefined || failure.untilMs <= nowMs
   }
 
   /** A node could not be reached: it rests for 5 s, doubling with each failure to 10 min. */
   markFailed(id: NodeId, nowMs: number): void {
-    const name = toHex(id)
+    const name = keyOf(id)
     if (!this.#entries.has(name)) return
     const before = this.#failures.get(name)
     // Attempts that were under way together count as one.
@@ -177,7 +177,7 @@ export class View {
   }
 
   markAlive(id: NodeId): void {
-    if (!this.#failures.delete(toHex(id))) return
+    if (!this.#failures.delete(keyOf(id))) return
     this.#reachable = undefined
     this.#version++
   }
@@ -220,7 +220,7 @@ export class View {
         const firstSeenMs = reader.u64()
         const descriptor = decodeDescriptor(reader.bytes16(DESCRIPTOR_SIZE_MAX))
         if (view.byKey(descriptor.publicKey) !== undefined || view.get(descriptor.id) !== undefined) return undefined
-        view.#set(toHex(descriptor.id), { descriptor, firstSeenMs })
+        view.#set(keyOf(descriptor.id), { descriptor, firstSeenMs })
       }
       reader.end()
     } catch (error) {
@@ -234,7 +234,7 @@ export class View {
     const { descriptor } = entry
     const before = this.#entries.get(name)
     this.#entries.set(name, entry)
-    this.#ofKey.set(toHex(descriptor.publicKey), name)
+    this.#ofKey.set(keyOf(descriptor.publicKey), name)
     this.#nextExpiryMs = Math.min(this.#nextExpiryMs, descriptor.issuedMs + this.#lifetimeMs)
     const arc = descriptor.id[0] as number
     ;(this.#arcIds[arc] as Set<string>).add(name)
@@ -245,7 +245,7 @@ export class View {
   #remove(name: string, { descriptor }: Entry): void {
     this.#entries.delete(name)
     this.#failures.delete(name)
-    const key = toHex(descriptor.publicKey)
+    const key = keyOf(descriptor.publicKey)
     if (this.#ofKey.get(key) === name) this.#ofKey.delete(key)
     const arc = descriptor.id[0] as number
     ;(this.#arcIds[arc] as Set<string>).delete(name)

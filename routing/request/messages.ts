@@ -4,7 +4,7 @@
  *
  * A reference travels as its 34 bytes; what they mean is storage's affair. `range` is in leaves.
  */
-import { ByteReader, ByteWriter, LEAF_COUNT, type MalformedError, MESSAGE_SIZE_MAX } from '../../core/index.ts'
+import { ByteReader, ByteWriter, LEAF_COUNT, type MalformedError } from '../../core/index.ts'
 
 export const REF_SIZE = 34
 export const RID_SIZE = 8
@@ -365,10 +365,25 @@ export function encodeCall(call: Call): Uint8Array {
   return w.done()
 }
 
-/** Bytes that a call may take besides those of a small message. */
+/** Bytes that a call takes besides those of a small message. */
 function roomFor(call: Call): number {
-  if (call.kind === 'ringQuery' || call.kind === 'copied') return 0
-  return call.kind === 'copy' ? call.bytes.length : MESSAGE_SIZE_MAX
+  switch (call.kind) {
+    case 'ringQuery':
+    case 'copied':
+      return 0
+    case 'ringState':
+      return call.descriptors.reduce((sum, { length }) => sum + 2 + length, call.successors.length * 32)
+    case 'copy':
+      return call.bytes.length
+    case 'have':
+      return call.refs.length * REF_SIZE
+    case 'haves':
+      return call.held.length
+    case 'prove':
+      return call.wanted.length * (REF_SIZE + 8)
+    case 'proved':
+      return call.proofs.length * 32
+  }
 }
 
 /** Undefined when the message is of no kind known here. Throws MalformedError. */

@@ -15,7 +15,6 @@ import {
 } from '../../core/index.ts'
 import { beginHandshake, exchangeKeyFromSeed, nodeIdOf, signingKeyFromSeed } from '../../crypto/index.ts'
 import { HushNode } from '../../node/compose.ts'
-import { readRef } from '../../node/roles/keeper.ts'
 import {
   COMMANDS,
   encodeAnnounce,
@@ -182,7 +181,6 @@ const memberLink: Target = {
   covers: [
     'node/links.ts#LinkTable.accept',
     'node/compose.ts#HushNode.onMessage',
-    'node/roles/keeper.ts#readRef',
     'node/roles/relay.ts#Relay',
     'node/tasks/gossip.ts#Gossip.onMessage',
   ],
@@ -228,12 +226,4 @@ function cellOf(part: Uint8Array): Uint8Array {
   return cell
 }
 
-const keeperRef: Target = {
-  name: 'keeper-ref',
-  covers: ['node/roles/keeper.ts#readRef'],
-  valid: refBytes,
-  decode: readRef,
-  permitted: [],
-}
-
-export const nodeTargets = [memberLink, keeperRef]
+export const nodeTargets = [memberLink]

@@ -20,6 +20,7 @@ import {
   decodeContentRef,
   encodeContentRef,
   locationOf,
+  readContentRef,
   verifyContent,
 } from '../../storage/content-ref.ts'
 import {
@@ -158,6 +159,14 @@ const contentRef: Target<ContentRef> = {
   encode: encodeContentRef,
   isCanonical: true,
   permitted: [MalformedError],
+}
+
+const contentRefRead: Target = {
+  name: 'content-ref-read',
+  covers: ['storage/content-ref.ts#readContentRef'],
+  valid: refBytes,
+  decode: readContentRef,
+  permitted: [],
 }
 
 const A_SHARD = makeShard(1)
@@ -389,6 +398,7 @@ export const storageTargets = [
   repairList,
   entry,
   contentRef,
+  contentRefRead,
   content,
   root,
   node,

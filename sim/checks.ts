@@ -5,6 +5,7 @@
  * Checkers see everything, the disks of all machines included: they are not part of the network.
  */
 import { compareBytes, equalBytes, type Location, type NodeId, shardCount, toHex } from '../core/index.ts'
+import { REGION_EXTRA } from '../node/roles/keeper.ts'
 import { isBetween, nextHop, ownersOf, type RingState } from '../routing/index.ts'
 import { type ContentRef, contentRefKey, encodeContentRef, locationOf } from '../storage/index.ts'
 import { Chance } from './chance.ts'
@@ -229,12 +230,16 @@ function neededOf(refs: readonly ContentRef[]): number {
 export class Custody {
   readonly #network: SimNetwork
   readonly #copies: number
-  readonly #holders = new Map<string, { ref: ContentRef; at: readonly SimHost[] }>()
+  readonly #holders = new Map<string, { ref: ContentRef; at: readonly SimHost[]; sinceMs: number }>()
   lost = 0
 
   constructor(network: SimNetwork, copies: number) {
     this.#network = network
     this.#copies = copies
+    network.onDelete = (host, ref) => this.#letGo(host, ref)
+    network.onLog = (host, line) => {
+      if (/^handed over .*lacking=0$/.test(line)) this.#handedOver(host)
+    }
   }
 
   get count(): number {
@@ -249,7 +254,36 @@ export class Custody {
     const hasHostile = this.#network.nodes.some((host) => host.isHostile)
     if (at.length < (hasHostile ? 1 : this.#copies))
       this.#network.violate(`${shown(ref)} was acknowledged with ${at.length} durable copies`)
-    this.#holders.set(contentRefKey(ref), { ref, at: honest })
+    this.#holders.set(contentRefKey(ref), { ref, at: honest, sinceMs: this.#network.world.nowMs })
+  }
+
+  /** Surplus goes when its holders have proven that they have it. What they do afterwards is another matter. */
+  #letGo(host: SimHost, ref: ContentRef): void {
+    if (host.isHostile || host.isClient || host.disk.hasRotted(ref)) return
+    const others = this.#keptBy(ref, host).length
+    if (others < this.#copies)
+      this.#network.violate(`${host.name} lets go of ${shown(ref)}, which ${others} others have`)
+  }
+
+  /** A leaver that says that nothing lacks leaves the copies behind, but for those it gave to machines that lie. */
+  #handedOver(host: SimHost): void {
+    const { leavingMs } = host
+    if (host.isHostile || leavingMs === undefined) return
+    const ids = this.#network.liveIds()
+    const hosts = new Map(this.#network.nodes.map((other) => [toHex(other.identity.id), other]))
+    for (const { ref, sinceMs } of this.#holders.values()) {
+      if (sinceMs >= leavingMs || !host.disk.holds(ref) || host.disk.hasRotted(ref)) continue
+      const near = ownersOf(locationOf(ref), ids, this.#copies + REGION_EXTRA).map((id) => hosts.get(toHex(id)))
+      const kept = this.#keptBy(ref, host)
+      const liars = near.filter((other) => other?.isHostile === true && !kept.includes(other))
+      if (kept.length + liars.length < this.#copies)
+        this.#network.violate(`${host.name} has handed over ${shown(ref)}, which ${kept.length} others have`)
+    }
+  }
+
+  /** Also machines that are down or have just died: they had it when they were asked. */
+  #keptBy(ref: ContentRef, without: SimHost): SimHost[] {
+    return this.#network.nodes.filter((other) => other !== without && other.disk.keeps(ref))
   }
 
   /** Now and then: contents move as the ring changes, and are never dropped by their last holder. */
@@ -263,7 +297,7 @@ export class Custody {
           this.#network.violate(`${shown(held.ref)} vanished from ${guilty.name}, its last holder`)
         this.lost++
       }
-      this.#holders.set(key, { ref: held.ref, at })
+      this.#holders.set(key, { ...held, at })
     }
   }
 

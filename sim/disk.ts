@@ -32,6 +32,8 @@ export class SimDisk {
   /** Nothing can be written now: ENOSPC. */
   isFull = false
   flushMs = 5
+  /** Told of each content that the process lets go of, before it is gone; not of leases that end. */
+  onDelete: (ref: ContentRef) => void = () => {}
   readonly #world: World
   readonly #chance: Chance
   readonly #durable = new Map<string, Durable>()
@@ -50,6 +52,10 @@ export class SimDisk {
   /** What would be there after a crash right now. */
   holds(ref: ContentRef): boolean {
     return this.#durable.has(contentRefKey(ref))
+  }
+  /** As `holds`, with what the process that runs has taken and the disk has not yet. */
+  keeps(ref: ContentRef): boolean {
+    return this.holds(ref) || this.#store?.store.has(ref) === true
   }
   get heldCount(): number {
     return this.#durable.size
@@ -169,8 +175,8 @@ class SimStore implements ShardStore {
   }
   delete(ref: ContentRef): boolean {
     if (this.#life.isOver) return false
-    this.#disk.write({ key: contentRefKey(ref), held: undefined })
-    return this.#live.delete(ref)
+    this.#disk.onDelete(ref)
+    return this.#remove(ref)
   }
   async renew(ref: ContentRef, leaseEndMs: number): Promise<boolean> {
     if (this.#life.isOver || !(await this.#live.renew(ref, leaseEndMs))) return false
@@ -186,7 +192,7 @@ class SimStore implements ShardStore {
   expire(nowMs: number, limit: number): number {
     const over = this.#live.list({ limit: Number.MAX_SAFE_INTEGER }).filter(({ leaseEndMs }) => leaseEndMs <= nowMs)
     const dropped = over.slice(0, limit)
-    for (const { ref } of dropped) this.delete(ref)
+    for (const { ref } of dropped) this.#remove(ref)
     return dropped.length
   }
   usage(): StoreUsage {
@@ -194,6 +200,11 @@ class SimStore implements ShardStore {
   }
   close(): Promise<void> {
     return Promise.resolve()
+  }
+
+  #remove(ref: ContentRef): boolean {
+    this.#disk.write({ key: contentRefKey(ref), held: undefined })
+    return this.#live.delete(ref)
   }
 
   #written(change: Omit<Change, 'done'>): Promise<void> {

@@ -67,6 +67,8 @@ export class SimHost {
   readonly isHostile: boolean
   /** Will never come back. */
   isDead = false
+  /** When it was asked to leave. */
+  leavingMs: number | undefined
   /** It announced its leave and had the time for it. */
   hasLeft = false
   node: HushNode | undefined
@@ -154,6 +156,7 @@ export class SimHost {
   async leave(): Promise<void> {
     const { node } = this
     if (node === undefined) return
+    this.leavingMs = this.#p.world.nowMs
     await node.leave()
     // It may have crashed meanwhile.
     if (this.node !== node) return

@@ -1,7 +1,7 @@
 /**
  * Hostile machines: production nodes whose links do something else than the node meant. They read and change
  * only what passes through them, cells and link messages, as a changed program on a real machine could.
- * Each has a character, drawn from the seed, and misbehaves now and then, not always.
+ * Each has one to three characters, drawn from the seed, and misbehaves now and then, not always.
  */
 import { CELL_SIZE } from '../core/index.ts'
 import {
@@ -48,14 +48,19 @@ const FLOOD_MESSAGES = 50
 const FLOODED_LINKS_MAX = 4
 const REMEMBERED = 32
 
-export function hostileTamper(world: World, chance: Chance, character: Character): Tamper {
-  return (transport, host) => wrap(transport, host, { world, chance, character })
+/** One to three: what comes of two faults together shows in no machine that has one. */
+export function drawCharacters(chance: Chance): Character[] {
+  return Array.from({ length: 1 + chance.below(3) }, () => chance.pick(CHARACTERS))
+}
+
+export function hostileTamper(world: World, chance: Chance, characters: readonly Character[]): Tamper {
+  return (transport, host) => wrap(transport, host, { world, chance, characters })
 }
 
 interface Evil {
   readonly world: World
   readonly chance: Chance
-  readonly character: Character
+  readonly characters: readonly Character[]
 }
 
 /** What the links of one machine share. */
@@ -72,6 +77,12 @@ function wrap(transport: Transport, host: SimHost, evil: Evil): Transport {
     listen: (address, onLink) => transport.listen(address, (link) => onLink(new HostileLink(link, host, evil, shared))),
     close: () => transport.close(),
   }
+}
+
+/** What somebody waits for an answer to; a neighbour that is asked for the ring and keeps silent is taken for dead. */
+function isQuestion(message: Uint8Array): boolean {
+  const { rget, rput, rrenew, copy, have, prove } = LINK_MESSAGE
+  return ([rget, rput, rrenew, copy, have, prove] as readonly number[]).includes(message[0] as number)
 }
 
 class HostileLink implements Link {
@@ -109,7 +120,7 @@ class HostileLink implements Link {
         handlers.onClose(reason)
       },
     })
-    if (this.#evil.character !== 'floods' || this.#shared.flooded >= FLOODED_LINKS_MAX) return
+    if (!this.#is('floods') || this.#shared.flooded >= FLOODED_LINKS_MAX) return
     this.#shared.flooded++
     this.#flood()
   }
@@ -121,7 +132,7 @@ class HostileLink implements Link {
       if (message !== undefined) this.#sendMessage(message.slice())
       return
     }
-    if (this.#evil.character === 'breaks circuits' && command === COMMANDS.relay && this.#isLucky(0.02)) {
+    if (this.#is('breaks circuits') && command === COMMANDS.relay && this.#isLucky(0.02)) {
       const how = this.#evil.chance.below(3)
       if (how === 0) return
       if (how === 1) this.#link.send(cell.slice())
@@ -133,6 +144,10 @@ class HostileLink implements Link {
   close(reason: string): void {
     this.#isOver = true
     this.#link.close(reason)
+  }
+
+  #is(character: Character): boolean {
+    return this.#evil.characters.includes(character)
   }
 
   #isLucky(share = SPOILT_SHARE): boolean {
@@ -154,20 +169,18 @@ class HostileLink implements Link {
 
   /** Whether what comes in is not even shown to the node. */
   #swallows(message: Uint8Array): boolean {
-    const { character } = this.#evil
     const type = message[0]
-    const isRequest = type === LINK_MESSAGE.rget || type === LINK_MESSAGE.rput || type === LINK_MESSAGE.copy
-    if (character === 'drops requests' && isRequest) return this.#isLucky()
-    if (character === 'refuses selectively' && type === LINK_MESSAGE.rget && this.#isLucky()) {
+    if (this.#is('drops requests') && isQuestion(message)) return this.#isLucky()
+    if (this.#is('refuses selectively') && type === LINK_MESSAGE.rget && this.#isLucky()) {
       // RNONE 0: not found, although it may well be held.
       this.#emit(Uint8Array.of(LINK_MESSAGE.rnone, ...message.subarray(1, 9), 0))
       return true
     }
-    if (character === 'forges receipts' && type === LINK_MESSAGE.rput && this.#isLucky()) {
+    if (this.#is('forges receipts') && type === LINK_MESSAGE.rput && this.#isLucky()) {
       this.#forgeReceipt(message)
       return true
     }
-    const isCopy = character === 'forgets what it stored' && type === LINK_MESSAGE.copy
+    const isCopy = this.#is('forgets what it stored') && type === LINK_MESSAGE.copy
     const call = isCopy ? decodeCall(message) : undefined
     if (call?.kind === 'copy') {
       this.#emit(encodeCall({ kind: 'copied', tag: call.tag, result: 0 }))
@@ -189,22 +202,18 @@ class HostileLink implements Link {
   }
 
   #sendMessage(message: Uint8Array): void {
-    const { character, chance, world } = this.#evil
+    const { chance, world } = this.#evil
     const type = message[0]
     const isAnswer = type === LINK_MESSAGE.rdata || type === LINK_MESSAGE.rstored || type === LINK_MESSAGE.copied
-    if (character === 'delays answers' && isAnswer && this.#isLucky()) {
+    if (this.#is('delays answers') && isAnswer && this.#isLucky()) {
       world.after(chance.between(1_000, 9_000), () => this.#emit(message))
       return
     }
-    if (
-      character === 'corrupts data' &&
-      (type === LINK_MESSAGE.rdata || type === LINK_MESSAGE.copy) &&
-      this.#isLucky()
-    ) {
+    if (this.#is('corrupts data') && (type === LINK_MESSAGE.rdata || type === LINK_MESSAGE.copy) && this.#isLucky()) {
       const at = message.length - 1 - chance.below(Math.min(1_000, message.length - 50))
       message[at] = (message[at] as number) ^ (1 << chance.below(8))
     }
-    if (character === 'replays messages') {
+    if (this.#is('replays messages')) {
       const { seen } = this.#shared
       seen.push(message)
       if (seen.length > REMEMBERED) seen.shift()
@@ -214,17 +223,18 @@ class HostileLink implements Link {
   }
 
   #lied(message: Uint8Array): Uint8Array {
-    const { character, chance } = this.#evil
+    const { chance } = this.#evil
     const type = message[0]
-    if (character === 'claims to hold everything' && type === LINK_MESSAGE.haves) {
+    const claims = this.#is('claims to hold everything') || this.#is('forgets what it stored')
+    if (claims && type === LINK_MESSAGE.haves) {
       const call = decodeCall(message)
       if (call?.kind === 'haves') return encodeCall({ ...call, held: call.held.map(() => 1) } as Call)
     }
-    if (character === 'lies about neighbours' && type === LINK_MESSAGE.ringState && this.#isLucky(0.5)) {
+    if (this.#is('lies about neighbours') && type === LINK_MESSAGE.ringState && this.#isLucky(0.5)) {
       const call = decodeCall(message)
       if (call?.kind === 'ringState' && call.isMember) return encodeCall(this.#falseState(call))
     }
-    if (character === 'forgets what it stored' && type === LINK_MESSAGE.rdata && chance.isLucky(0.5)) {
+    if (this.#is('forgets what it stored') && type === LINK_MESSAGE.rdata && chance.isLucky(0.5)) {
       return Uint8Array.of(LINK_MESSAGE.rnone, ...message.subarray(1, 9), 0)
     }
     return message

@@ -4,7 +4,7 @@
  *   npm run sim -- --seed 7 [--nodes 200] [--minutes 30 | --hours 2] [--puts 100] [--crypto fast|real]
  *                        [--trace TEXT]
  *   npm run sim -- --seeds 1-100 [--jobs 2] [--real-every 20] [--json FILE]
- *   npm run sim -- lookups [...]
+ *   npm run sim -- lookups | durability [...]
  *
  * The same seed, sizes and commit give the same trace hash. Exits 1 when anything was violated.
  */
@@ -14,6 +14,7 @@ import { cpus } from 'node:os'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { runDurability } from './durability.ts'
 import { runLookups } from './lookups.ts'
 import { type RunReport, type RunWish, runSeed } from './run.ts'
 
@@ -52,7 +53,9 @@ const HEAP = ['--max-old-space-size=8192', '--max-semi-space-size=64']
 const here = fileURLToPath(import.meta.url)
 const isFastTree = here.includes('/sim-fast/')
 
-if (process.argv[2] === 'lookups') await runLookups(process.argv.slice(3))
+const [, , what, ...rest] = process.argv
+if (what === 'lookups') await runLookups(rest)
+else if (what === 'durability') await inFastTree(() => runDurability(rest))
 else await main()
 
 async function main(): Promise<void> {
@@ -83,6 +86,14 @@ async function main(): Promise<void> {
   })
   summary(reports)
   if (reports.some((report) => report.violations.length > 0)) process.exitCode = 1
+}
+
+/** Runs the measurement in the tree with the fast stand-ins, in a process of its own unless this one has it. */
+async function inFastTree(measure: () => Promise<void>): Promise<void> {
+  if (isFastTree) return measure()
+  const tree = here.replace('/sim/sim/', '/sim-fast/sim/')
+  const child = spawn(process.execPath, [...HEAP, tree, ...process.argv.slice(2)], { stdio: 'inherit' })
+  process.exitCode = await new Promise((resolve) => child.once('exit', (status) => resolve(status ?? 1)))
 }
 
 type Timed = RunReport & { readonly realSeconds: number; readonly crypto: Crypto; readonly peakMiB: number }

@@ -1,5 +1,6 @@
 /** Makes the machines of one simulated network and brings them up: r + 1 seeds, joiners, clients. */
 import { compareBytes, type NetworkId, type NodeId, PROFILES, type Profile } from '../core/index.ts'
+import type { ContentRef } from '../storage/index.ts'
 import { Chance } from './chance.ts'
 import { type HostIdentity, makeIdentity, type NetworkPlan, SimHost, type Tamper } from './host.ts'
 import { SimNet } from './net.ts'
@@ -31,6 +32,9 @@ export class SimNetwork {
   readonly net: SimNet
   readonly hosts: SimHost[] = []
   readonly violations: string[] = []
+  /** Told of each line a node logs, and of each content that a node lets go of. */
+  onLog: (host: SimHost, line: string) => void = () => {}
+  onDelete: (host: SimHost, ref: ContentRef) => void = () => {}
   #plan: NetworkPlan | undefined
   #nextPlace = 0
   readonly #wish: NetworkWish
@@ -134,9 +138,11 @@ export class SimNetwork {
       ...(isHostile && { tamper: tamper(new Chance(`hostile ${identity.name} ${this.#wish.seed}`)) }),
       onLog: (from, level, line) => {
         this.note(`${from.name} ${level}: ${line}`)
+        this.onLog(from, line)
         if (level === 'error' && !from.isHostile) this.violate(`${from.name} logs an error: ${line}`)
       },
     })
+    host.disk.onDelete = (ref) => this.onDelete(host, ref)
     this.hosts.push(host)
     return host
   }

@@ -12,9 +12,9 @@ import {
   ringFault,
 } from './checks.ts'
 import { drawFaults, Faults } from './faults.ts'
-import { CHARACTERS, hostileTamper } from './hostile.ts'
+import { drawCharacters, hostileTamper } from './hostile.ts'
 import { SIM_PROFILE, SimNetwork } from './network.ts'
-import { Workload, type WorkloadCounts } from './workload.ts'
+import { ENDS_WITHIN_MS, Workload, type WorkloadCounts } from './workload.ts'
 
 export interface RunWish {
   readonly seed: number
@@ -63,7 +63,7 @@ export async function runSeed(wish: RunWish): Promise<RunReport> {
     clients: CLIENTS,
     profile: SIM_PROFILE,
     hostileShare,
-    tamper: (chance) => hostileTamper(network.world, chance, chance.pick(CHARACTERS)),
+    tamper: (chance) => hostileTamper(network.world, chance, drawCharacters(chance)),
     quotaBytes: 2 ** 28,
     skewMs: plan.pick([0, 1_000, 30_000]),
     drift: plan.pick([0, 0.0001, 0.01]),
@@ -167,7 +167,8 @@ async function heal(network: SimNetwork, workload: Workload): Promise<number> {
   const healedMs = world.nowMs
   network.note('one ring again')
   await world.run(() => world.nowMs > healedMs + SETTLE_MS)
-  if (workload.running > 0) network.note(`${workload.running} puts and gets are still at work`)
+  // What does not end is told by the workload; nothing began after the faults had ended.
+  await world.run(() => workload.running === 0 || world.nowMs > fromMs + ENDS_WITHIN_MS + MINUTE)
   return Math.round((healedMs - fromMs) / 1_000)
 }
 

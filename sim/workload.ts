@@ -30,7 +30,9 @@ export interface WorkloadCounts {
 }
 
 /** No put or get may take longer than this in simulated time: it ends, well or badly. */
-const ENDS_WITHIN_MS = 15 * 60_000
+export const ENDS_WITHIN_MS = 15 * 60_000
+
+const RUSH_PUTS = 6
 
 export class Workload {
   readonly acknowledged: Acknowledged[] = []
@@ -59,7 +61,14 @@ export class Workload {
   plan(span: { fromMs: number; untilMs: number; puts: number; gets: number }): void {
     const { world } = this.#network
     const { fromMs, untilMs } = span
-    for (let i = 0; i < span.puts; i++)
+    // Now and then one user stores many things at once: more shards than it may have under way.
+    const rush = this.#chance.isLucky(0.5) ? Math.min(RUSH_PUTS, span.puts) : 0
+    const rushMs = this.#chance.between(fromMs, untilMs)
+    world.at(rushMs, () => {
+      const user = this.user()
+      for (let i = 0; i < rush; i++) this.#track(`put ${i}`, (host) => this.#put(host, i), user)
+    })
+    for (let i = rush; i < span.puts; i++)
       world.at(this.#chance.between(fromMs, untilMs), () => this.#track(`put ${i}`, (host) => this.#put(host, i)))
     for (let i = 0; i < span.gets; i++) {
       const atMs = this.#chance.between(fromMs + (untilMs - fromMs) / 10, untilMs)
@@ -91,9 +100,8 @@ export class Workload {
     return whole.subarray(0, at)
   }
 
-  #track(what: string, work: (host: SimHost) => Promise<void>): void {
+  #track(what: string, work: (host: SimHost) => Promise<void>, host = this.user()): void {
     const network = this.#network
-    const host = this.user()
     if (host === undefined) return
     this.running++
     let isOver = false

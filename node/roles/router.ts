@@ -98,9 +98,9 @@ export class Router {
     this.#p = ports
   }
 
-  /** Requests under way here. */
+  /** Requests under way here, and gets that another could join. */
   get open(): number {
-    return this.#requests + this.#puts
+    return Math.max(this.#requests, this.#gets.size) + this.#puts
   }
 
   /** A get from the own gateway. */

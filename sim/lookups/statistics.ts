@@ -58,3 +58,12 @@ export function percentileOf(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b)
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0
 }
+
+/** The mean of a few values that are each the outcome of a whole run, with its bounds (Student, nearly). */
+export function meanWithin(values: readonly number[]): Share {
+  const mean = meanOf(values)
+  const freedom = values.length - 1
+  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / freedom
+  const half = (Z95 + 2.5 / freedom) * Math.sqrt(variance / values.length)
+  return { share: mean, low: Math.max(0, mean - half), high: mean + half }
+}

@@ -14,6 +14,7 @@ import { cpus } from 'node:os'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { runAnonymity } from './anonymity.ts'
 import { runDurability } from './durability.ts'
 import { runLookups } from './lookups.ts'
 import { type RunReport, type RunWish, runSeed } from './run.ts'
@@ -56,6 +57,7 @@ const isFastTree = here.includes('/sim-fast/')
 const [, , what, ...rest] = process.argv
 if (what === 'lookups') await runLookups(rest)
 else if (what === 'durability') await inFastTree(() => runDurability(rest))
+else if (what === 'anonymity') await inFastTree(() => runAnonymity(rest))
 else await main()
 
 async function main(): Promise<void> {

@@ -1,10 +1,70 @@
-import { runScene } from './anonymity/scene.ts'
+/**
+ * Who asks, who publishes, who stores, what belongs together: how often can hostile nodes that pool all they see
+ * tell? `npm run sim -- anonymity` prints tables; `--json FILE` writes the figures as well, and `--write` writes
+ * docs/measurements/anonymity.md with its plots. `--probe` is one small network for the planted leaks. The same
+ * seed and sizes give the same figures. SPEC anonymity §5
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { type Effort, measureAnonymity, type Results } from './anonymity/measure.ts'
+import { plantedPart, renderLinkagePlot, renderNamingPlot, renderPage, renderText } from './anonymity/report.ts'
 
-export async function runAnonymity(_args: string[]): Promise<void> {
-  const t = Date.now()
-  const scene = await runScene({ seed: 'x', nodes: Number(process.env.N ?? 40), objects: Number(process.env.M ?? 20), minutes: Number(process.env.T ?? 2) })
-  const legs = scene.recordings.reduce((s, r) => s + r.legs.length, 0)
-  const gw = scene.recordings.reduce((s, r) => s + r.gateway.length, 0)
-  const ring = scene.recordings.reduce((s, r) => s + r.ring.length, 0)
-  console.log({ real: (Date.now() - t) / 1000, cpu: process.cpuUsage(), rss: process.resourceUsage().maxRSS / 1024, legs, gw, ring, deeds: scene.deeds.length, failed: scene.failed, s: scene.simulatedSeconds, events: scene.events, withOther: scene.recordings[3]?.legs.filter((l) => l.isFromPeer && l.other).length, near: scene.recordings[3]?.legs.filter((l) => l.isFromPeer).length, asked: scene.deeds.slice(0, 4).map((d) => d.asked.length), took: scene.deeds.slice(0, 10).map((d) => Math.round(d.untilMs - d.fromMs)) })
+const SHARES = [0.05, 0.1, 0.2, 0.3]
+const FOLDER = 'docs/measurements'
+const DEFAULTS = { seed: 'hushring', objects: 150, minutes: 8, networks: 3, deals: 6, large: 1_000 }
+/** The large network: a few of its nodes are users, the others are there to hide among. */
+const LARGE = { users: 150, objects: 200, minutes: 4, networks: 1, deals: 3 }
+const PROBE = { nodes: 40, users: 40, objects: 30, minutes: 2, networks: 1, deals: 3, shares: [0.2] }
+
+export async function runAnonymity(args: string[]): Promise<void> {
+  const text = (name: keyof typeof DEFAULTS) => ({ type: 'string', default: String(DEFAULTS[name]) }) as const
+  const { values } = parseArgs({
+    args,
+    options: {
+      seed: text('seed'),
+      objects: text('objects'),
+      minutes: text('minutes'),
+      networks: text('networks'),
+      deals: text('deals'),
+      large: text('large'),
+      json: { type: 'string' },
+      probe: { type: 'boolean', default: false },
+      write: { type: 'boolean', default: false },
+    },
+  })
+  const { seed } = values
+  const large = Number(values.large)
+  const small = {
+    seed,
+    nodes: 100,
+    users: 100,
+    objects: Number(values.objects),
+    minutes: Number(values.minutes),
+    networks: Number(values.networks),
+    deals: Number(values.deals),
+    shares: SHARES,
+  }
+  const efforts: Effort[] = values.probe ? [{ ...PROBE, seed }] : [small]
+  if (!values.probe && large > 0) efforts.push({ ...LARGE, seed, nodes: large, shares: SHARES })
+  const all: Results[] = []
+  for (const effort of efforts) {
+    all.push(await measureAnonymity(effort, (line) => process.stderr.write(`${effort.nodes} nodes, ${line}\n`)))
+    process.stdout.write(renderText(all.at(-1) as Results))
+  }
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(all, undefined, 2)}\n`)
+  if (!values.write) return
+  mkdirSync(FOLDER, { recursive: true })
+  const page = `${FOLDER}/anonymity.md`
+  // The part on planted leaks is written by npm run leaks, and stays.
+  const planted = existsSync(page) ? plantedPart(readFileSync(page, 'utf8')) : undefined
+  writeFileSync(page, renderPage(all, { command: commandOf(values), planted }))
+  writeFileSync(`${FOLDER}/anonymity.svg`, renderNamingPlot(all))
+  writeFileSync(`${FOLDER}/anonymity-linkage.svg`, renderLinkagePlot(all))
+}
+
+/** What writes the page anew: only what differs from the defaults is spelt out. */
+function commandOf(values: Readonly<Record<string, unknown>>): string {
+  const names = Object.keys(DEFAULTS) as (keyof typeof DEFAULTS)[]
+  const changed = names.filter((name) => values[name] !== String(DEFAULTS[name])).map((name) => `--${name} ${values[name]}`)
+  return ['npm run sim -- anonymity', ...changed, '--write'].join(' ')
 }

@@ -16,8 +16,8 @@ export interface NetworkWish {
   readonly tamper: (chance: Chance) => Tamper
   /** On every machine, as SimHost has it. */
   readonly tap?: Tamper
-  /** Circuits that a node keeps ready for its own user; few, unless given, since nodes are seldom users here. */
-  readonly nodeGateways?: number
+  /** Circuits that the node at this place keeps ready for its own user; few, unless given, since nodes are seldom users here. */
+  readonly nodeGateways?: (place: number) => number
   readonly quotaBytes: number
   readonly skewMs: number
   readonly drift: number
@@ -120,7 +120,7 @@ export class SimNetwork {
 
   #add(identity: HostIdentity, role: { isClient: boolean; isSeed: boolean }): SimHost {
     const { world, net, chance } = this
-    const { hostileShare, tamper, tap, nodeGateways = NODE_GATEWAYS, quotaBytes, skewMs, drift } = this.#wish
+    const { hostileShare, tamper, tap, nodeGateways = () => NODE_GATEWAYS, quotaBytes, skewMs, drift } = this.#wish
     const isHostile = !role.isClient && !role.isSeed && chance.isLucky(hostileShare)
     const host = new SimHost({
       world,
@@ -135,7 +135,7 @@ export class SimNetwork {
         slowMs: 0,
       },
       isClient: role.isClient,
-      gateways: role.isClient ? this.#wish.profile.gateways : nodeGateways,
+      gateways: role.isClient ? this.#wish.profile.gateways : nodeGateways(this.hosts.length),
       clockFault: { skewMs: chance.between(-skewMs, skewMs), drift: chance.between(-drift, drift) },
       quotaBytes,
       cacheBytes: CACHE_BYTES,

@@ -57,6 +57,12 @@ interface GuardCircuit {
   readonly far: Leg
 }
 
+/** Members in the order of the ring. */
+interface Places {
+  readonly ids: readonly NodeId[]
+  readonly keys: ReadonlyMap<NodeId, string>
+}
+
 export class Adversary {
   readonly sightings: readonly Sighting[]
   /** Members that are not its own. */
@@ -72,6 +78,7 @@ export class Adversary {
   readonly #byChance = new Map<string, number>()
   readonly #marks = new Map<number, GuardCircuit>()
   #farLegs: Map<string, Leg[]> | undefined
+  #places: Places | undefined
 
   constructor(pool: readonly Recording[], members: readonly Member[]) {
     this.#own = new Map(pool.map((recording) => [recording.self, recording]))
@@ -122,11 +129,12 @@ export class Adversary {
 
   /** Members that hold what a name stands for, first the one that answers for it: it can be worked out. */
   keepersOf(ref: string, copies: number): readonly string[] {
-    const content = readContentRef(fromHex(ref))
+    const bytes = fromHex(ref)
+    const content = bytes && readContentRef(bytes)
     if (content === undefined) return []
-    const byId = new Map(this.#members.map(({ key, id }) => [id, key]))
-    const ids = [...byId.keys()].sort().map((id) => named32<'NodeId'>(fromHex(id), 'id') as NodeId)
-    return ownersOf(locationOf(content), ids, copies).map((id) => byId.get(Buffer.from(id).toString('hex')) ?? '')
+    this.#places ??= placesOf(this.#members)
+    const { ids, keys } = this.#places
+    return ownersOf(locationOf(content), ids, copies).map((id) => keys.get(id) ?? '')
   }
 
   #noteGuarded(leg: Leg): void {
@@ -238,6 +246,15 @@ export class Adversary {
     this.#byChance.set(client, chance)
     return chance
   }
+}
+
+function placesOf(members: readonly Member[]): Places {
+  const keys = new Map<NodeId, string>()
+  for (const { key, id } of [...members].sort((a, b) => (a.id < b.id ? -1 : 1))) {
+    const bytes = fromHex(id)
+    if (bytes !== undefined) keys.set(named32<'NodeId'>(bytes, 'id'), key)
+  }
+  return { ids: [...keys.keys()], keys }
 }
 
 function spreadOf(sentMs: readonly number[], { openedMs, forwardMs }: Leg): number | undefined {

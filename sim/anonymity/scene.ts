@@ -25,6 +25,8 @@ import type { Member, Recording } from './recording.ts'
 export interface SceneWish {
   readonly seed: string
   readonly nodes: number
+  /** Nodes that put and get, spread over the order of joining; the others keep circuits ready all the same. */
+  readonly users: number
   readonly objects: number
   /** Over which objects are put, and got a little later. */
   readonly minutes: number
@@ -64,6 +66,8 @@ const MINUTE_MS = 60_000
 const START_MS_MAX = 12 * MINUTE_MS
 const READ_AFTER_MS = { min: 20_000, max: MINUTE_MS }
 const END_MS_MAX = 5 * MINUTE_MS
+/** Of a node whose user does nothing. */
+const IDLE_GATEWAYS = 1
 
 export async function runScene(wish: SceneWish): Promise<Scene> {
   const recorders: Recorder[] = []
@@ -79,15 +83,16 @@ export async function runScene(wish: SceneWish): Promise<Scene> {
       recorders.push(recorder)
       return recorder.wrap(transport)
     },
-    nodeGateways: SIM_PROFILE.gateways,
+    nodeGateways: (place) => (isUser(place, wish) ? SIM_PROFILE.gateways : IDLE_GATEWAYS),
     quotaBytes: 2 ** 28,
     skewMs: 0,
     drift: 0,
   })
   const { world } = network
   await network.start()
-  await begin(network, wish.nodes)
-  const users = new Users(network, new Chance(`users ${wish.seed}`))
+  const using = (): SimHost[] => network.nodes.filter((_, place) => isUser(place, wish))
+  await begin(network, using)
+  const users = new Users(network, using(), new Chance(`users ${wish.seed}`))
   users.plan(wish)
   const endMs = world.nowMs + wish.minutes * MINUTE_MS + READ_AFTER_MS.max
   await world.run(() => (world.nowMs > endMs && users.running === 0) || world.nowMs > endMs + END_MS_MAX)
@@ -104,19 +109,25 @@ export async function runScene(wish: SceneWish): Promise<Scene> {
 }
 
 /** Until there is one ring and every user has its circuits. */
-async function begin(network: SimNetwork, nodes: number): Promise<void> {
+async function begin(network: SimNetwork, using: () => readonly SimHost[]): Promise<void> {
   const { world } = network
   // A small network has fewer gateways than are wanted: a node itself and its guard are none.
-  const circuits = Math.min(SIM_PROFILE.gateways, nodes - 4) - 1
+  const circuits = Math.min(SIM_PROFILE.gateways, network.nodes.length - 4) - 1
   let nextMs = 150_000
   await world.run(() => {
     if (world.nowMs < nextMs) return false
     nextMs = world.nowMs + 5_000
-    const late = network.nodes.find((host) => (host.node?.pool.ready.length ?? 0) < circuits)
-    const fault = ringFault(network) ?? (late === undefined ? undefined : `${late.name} lacks circuits`)
+    const late = using().find((host) => (host.node?.pool.ready.length ?? 0) < circuits)
+    // A client that does not know a keeper yet does not take its receipt, and asks again through others.
+    const lost = using().find((host) => (host.node?.view.size ?? 0) < network.nodes.length)
+    const fault = ringFault(network) ?? (late && `${late.name} lacks circuits`) ?? (lost && `${lost.name} lacks members`)
     if (fault !== undefined && world.nowMs > START_MS_MAX) throw new Error(`the network does not begin: ${fault}`)
     return fault === undefined
   })
+}
+
+function isUser(place: number, { nodes, users }: SceneWish): boolean {
+  return Math.floor((place * users) / nodes) !== Math.floor(((place - 1) * users) / nodes)
 }
 
 class Users {
@@ -125,19 +136,21 @@ class Users {
   failed = 0
   running = 0
   readonly #network: SimNetwork
+  readonly #hosts: readonly SimHost[]
   readonly #chance: Chance
 
-  constructor(network: SimNetwork, chance: Chance) {
+  constructor(network: SimNetwork, hosts: readonly SimHost[], chance: Chance) {
     this.#network = network
+    this.#hosts = hosts
     this.#chance = chance
   }
 
   plan({ objects, minutes }: SceneWish): void {
-    const { world, nodes } = this.#network
+    const { world } = this.#network
     for (let object = 0; object < objects; object++) {
       world.after(this.#chance.between(0, minutes * MINUTE_MS), () => {
-        const author = this.#chance.pick(nodes)
-        const reader = this.#chance.pick(nodes.filter((host) => host !== author))
+        const author = this.#chance.pick(this.#hosts)
+        const reader = this.#chance.pick(this.#hosts.filter((host) => host !== author))
         this.running++
         this.#live(object, author, reader).finally(() => {
           this.running--

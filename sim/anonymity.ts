@@ -14,7 +14,7 @@ const FOLDER = 'docs/measurements'
 const DEFAULTS = { seed: 'hushring', objects: 150, minutes: 8, networks: 3, deals: 6, large: 1_000 }
 /** The large network: a few of its nodes are users, the others are there to hide among. */
 const LARGE = { users: 150, objects: 200, minutes: 4, networks: 1, deals: 3 }
-const PROBE = { nodes: 40, users: 40, objects: 30, minutes: 2, networks: 1, deals: 3, shares: [0.2] }
+const PROBE = { nodes: 40, users: 40, objects: 30, minutes: 2, networks: 1, deals: 12, shares: [0.2] }
 
 export async function runAnonymity(args: string[]): Promise<void> {
   const text = (name: keyof typeof DEFAULTS) => ({ type: 'string', default: String(DEFAULTS[name]) }) as const
@@ -65,6 +65,8 @@ export async function runAnonymity(args: string[]): Promise<void> {
 /** What writes the page anew: only what differs from the defaults is spelt out. */
 function commandOf(values: Readonly<Record<string, unknown>>): string {
   const names = Object.keys(DEFAULTS) as (keyof typeof DEFAULTS)[]
-  const changed = names.filter((name) => values[name] !== String(DEFAULTS[name])).map((name) => `--${name} ${values[name]}`)
+  const changed = names
+    .filter((name) => values[name] !== String(DEFAULTS[name]))
+    .map((name) => `--${name} ${values[name]}`)
   return ['npm run sim -- anonymity', ...changed, '--write'].join(' ')
 }

@@ -5,7 +5,7 @@
  *
  * Names are keys in hex. Times in milliseconds.
  */
-import { fromHex, named32, type NodeId } from '../../core/index.ts'
+import { fromHex, type NodeId, named32 } from '../../core/index.ts'
 import { ownersOf } from '../../routing/index.ts'
 import { locationOf, readContentRef } from '../../storage/index.ts'
 import type { Leg, Member, Recording, SightedKind } from './recording.ts'
@@ -43,8 +43,8 @@ const ALIGNED_SHARE = 0.9
 const TO_RING_MS = { min: 15, max: 800 }
 /** A burst of requests is matched when so many of those seen are. */
 const BURST_SHARE = 0.8
-/** How far each kind of evidence is trusted. */
-const TRUST = { linked: 0.95, mislinked: 0.02, timed: 0.95, certain: 1e-4 }
+/** How far each kind of evidence is trusted: what a trial with circuits of its own would tell it. */
+const TRUST = { linked: 0.99, mislinked: 5e-4, timed: 0.95, certain: 1e-4 }
 /** Circuits that count as evidence, each for itself: they are not independent of each other. */
 const CIRCUITS_COUNTED = 4
 /** Instants at which it is looked how often somebody sends by chance, and the least that is believed of that. */
@@ -220,7 +220,7 @@ export class Adversary {
     const { linked, mislinked, certain } = TRUST
     for (const key of this.#sent.keys()) {
       if (key === client) scale(weights, key, isCertain ? 1 / certain : linked / mislinked)
-      else if (client !== undefined) scale(weights, key, isCertain ? certain : (1 - linked) / 2 / mislinked / 2)
+      else if (client !== undefined) scale(weights, key, isCertain ? certain : 1 - linked)
       else scale(weights, key, isCertain ? certain : (1 - linked) / (1 - mislinked))
     }
     // Seen to come from one of the observed: from nobody else, if that is certain.

@@ -49,9 +49,10 @@ export interface Results {
 
 export interface NeighbourFigures {
   readonly gets: number
-  readonly area: Share
-  readonly right: Share
-  readonly guess: Share
+  /** Undefined when too few saw anything. */
+  readonly area: Share | undefined
+  readonly right: Share | undefined
+  readonly guess: Share | undefined
 }
 
 const NAMING = ['right', 'degree', 'guarded', 'claimsRight', 'requestsSeen', 'requestsNamed', 'guess'] as const
@@ -69,7 +70,9 @@ export async function measureAnonymity(effort: Effort, say: (line: string) => vo
   for (let network = 0; network < effort.networks; network++) {
     scenes.push(await runScene({ ...effort, seed: `${effort.seed} ${effort.nodes} ${network}` }))
     const { deeds, failed, simulatedSeconds, events } = scenes.at(-1) as Scene
-    say(`network ${network + 1}: ${deeds.length} puts and gets, ${failed} failed, ${events} events, ${simulatedSeconds} s simulated`)
+    say(
+      `network ${network + 1}: ${deeds.length} puts and gets, ${failed} failed, ${events} events, ${simulatedSeconds} s simulated`,
+    )
   }
   return measureScenes(effort, scenes)
 }
@@ -108,7 +111,8 @@ function measureShare(share: number, { seed, deals, networks }: Effort, scenes: 
     }
   }
   // One value has no interval: so a single deal shows none.
-  const within = networks * deals > 1 ? meanWithin : (list: readonly number[]) => ({ share: meanOf(list), low: 0, high: 1 })
+  const within =
+    networks * deals > 1 ? meanWithin : (list: readonly number[]) => ({ share: meanOf(list), low: 0, high: 1 })
   return { share, placements, figures: combined(values, within) }
 }
 
@@ -153,7 +157,10 @@ function combined<T>(
 ): Record<Figure, T | undefined> {
   const names = Object.keys(all[0] ?? {}) as Figure[]
   const entries = names.map((name) => {
-    const values = all.map((figures) => figures[name]).filter((value) => value !== undefined)
+    const values = all
+      .map((figures) => figures[name])
+      .filter((value) => value !== undefined)
+      .filter((value) => !Number.isNaN(value))
     return [name, values.length > (how === (meanWithin as unknown) ? 1 : 0) ? how(values) : undefined] as const
   })
   return Object.fromEntries(entries) as Record<Figure, T | undefined>
@@ -162,7 +169,8 @@ function combined<T>(
 function neighbourFigures(told: readonly Told[]): NeighbourFigures {
   const all = (of: keyof Told): number[] => told.flatMap((each) => each[of])
   const [area, right, guess] = [all('area'), all('right'), all('guess')]
-  return { gets: area.length, area: meanWithin(area), right: meanWithin(right), guess: meanWithin(guess) }
+  const within = (values: readonly number[]) => (values.length > 1 ? meanWithin(values) : undefined)
+  return { gets: area.length, area: within(area), right: within(right), guess: within(guess) }
 }
 
 function summed(all: readonly Alone[]): Alone {

@@ -105,7 +105,7 @@ Without the address a storer is known for the shards of which a hostile node has
     {
       title: 'Shards of one stripe, pooled',
       words: `Of the 22 shards of a put: those seen by hostile nodes, and the largest part of them that is taken for one thing, with the
-share of that group that really is. By *circuit*: what comes over one circuit within 2 s. By *guard*: over all circuits of
+share of that group that really is of that put, root included. By *circuit*: what comes over one circuit within 2 s. By *guard*: over all circuits of
 one client that are matched with hostile guards. By *time*: whatever is put within 250 ms of each other, anywhere.`,
       head: [...head, 'seen', 'by circuit', 'of it right', 'by guard', 'of it right', 'by time', 'of it right'],
       rows: each(({ figures }) => [
@@ -202,13 +202,18 @@ function reading(all: readonly Results[]): string {
     all.flatMap(({ rows, effort }) =>
       rows
         .filter((row) => (row.figures[`${name} right`]?.share ?? 0) > 1.1 * row.share)
-        .map((row) => `${percent(row.figures[`${name} right`]?.share ?? 0)} % of ${percent(row.share, 0)} % (${counted(effort.nodes)} nodes)`),
+        .map(
+          (row) =>
+            `${percent(row.figures[`${name} right`]?.share ?? 0)} % of ${percent(row.share, 0)} % (${counted(effort.nodes)} nodes)`,
+        ),
     )
   const above = [...over('get').map((text) => `readers ${text}`), ...over('put').map((text) => `authors ${text}`)]
   const largest = all.at(-1)
   const degreeAt = (share: number) =>
     largest?.rows.find((row) => row.share === share)?.figures['get degree']?.share.toFixed(3) ?? '-'
-  const ring = all.map(({ neighbours, effort }) => `${degreeText(neighbours.ring.area)} at ${counted(effort.nodes)} nodes`)
+  const ring = all.map(
+    ({ neighbours, effort }) => `${degreeText(neighbours.ring.area)} at ${counted(effort.nodes)} nodes`,
+  )
   return `## Reading
 
 A user is found when its guard is hostile, and nearly always then: the cells that a guard passes to a middle and those

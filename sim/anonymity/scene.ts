@@ -120,7 +120,8 @@ async function begin(network: SimNetwork, using: () => readonly SimHost[]): Prom
     const late = using().find((host) => (host.node?.pool.ready.length ?? 0) < circuits)
     // A client that does not know a keeper yet does not take its receipt, and asks again through others.
     const lost = using().find((host) => (host.node?.view.size ?? 0) < network.nodes.length)
-    const fault = ringFault(network) ?? (late && `${late.name} lacks circuits`) ?? (lost && `${lost.name} lacks members`)
+    const fault =
+      ringFault(network) ?? (late && `${late.name} lacks circuits`) ?? (lost && `${lost.name} lacks members`)
     if (fault !== undefined && world.nowMs > START_MS_MAX) throw new Error(`the network does not begin: ${fault}`)
     return fault === undefined
   })

@@ -43,8 +43,8 @@ export interface Naming {
 export interface Linkage {
   /** Shards of a stripe in the largest group, of all n; 0 when no two are in one. */
   readonly share: number
-  /** Of that group, what is of the stripe. */
-  readonly purity: number
+  /** Of that group, what is of the same put, its root included. */
+  readonly purity: number | undefined
 }
 
 export interface Placement {
@@ -72,9 +72,10 @@ export function scorePlacement(scene: Scene, hostile: ReadonlySet<string>, chanc
     return scoreNaming({ scene, adversary, deeds, chance })
   }
   const seen = new Set(adversary.sightings.filter(({ kind }) => kind !== 'get').map(({ ref }) => ref))
-  const stripes = stripesOf(honest.filter(({ kind }) => kind === 'put'), scene)
+  const puts = honest.filter(({ kind }) => kind === 'put')
+  const stripes = stripesOf(puts, scene)
   const seenShare = meanOf(stripes.map((names) => names.filter((name) => seen.has(name)).length / names.length))
-  const linkage = (basis: Basis): Linkage => scoreLinkage(groupPuts(adversary, basis), stripes)
+  const linkage = (basis: Basis): Linkage => scoreLinkage(groupPuts(adversary, basis), { stripes, puts })
   return {
     get: naming('get'),
     put: naming('put'),
@@ -85,12 +86,7 @@ export function scorePlacement(scene: Scene, hostile: ReadonlySet<string>, chanc
   }
 }
 
-function scoreNaming(of: {
-  scene: Scene
-  adversary: Adversary
-  deeds: readonly Deed[]
-  chance: Chance
-}): Naming {
+function scoreNaming(of: { scene: Scene; adversary: Adversary; deeds: readonly Deed[]; chance: Chance }): Naming {
   const { scene, adversary, deeds, chance } = of
   const namesOf = new Map(scene.targets.map(({ object, stripes }) => [object, stripes.flat()]))
   const targeted = deeds.map((deed) => ({ deed, belief: adversary.whoDid(deed.kind, namesOf.get(deed.object) ?? []) }))
@@ -133,7 +129,11 @@ function stripesOf(puts: readonly Deed[], { targets }: Scene): (readonly string[
   return targets.filter(({ object }) => wanted.has(object)).map(({ stripes }) => stripes[0] ?? [])
 }
 
-function scoreLinkage(groups: readonly (readonly string[])[], stripes: readonly (readonly string[])[]): Linkage {
+function scoreLinkage(
+  groups: readonly (readonly string[])[],
+  { stripes, puts }: { stripes: readonly (readonly string[])[]; puts: readonly Deed[] },
+): Linkage {
+  const putOf = new Map(puts.flatMap((put) => put.asked.map((name) => [name, put] as const)))
   const groupOf = new Map(groups.flatMap((group) => group.map((name) => [name, group] as const)))
   const best = stripes.map((stripe) => {
     const parts = new Map<readonly string[], number>()
@@ -142,9 +142,15 @@ function scoreLinkage(groups: readonly (readonly string[])[], stripes: readonly 
       if (group !== undefined) parts.set(group, (parts.get(group) ?? 0) + 1)
     }
     const [group, count] = [...parts].sort((a, b) => b[1] - a[1])[0] ?? [[], 0]
-    return count < 2 ? { share: 0, purity: 1 } : { share: count / stripe.length, purity: count / group.length }
+    if (count < 2) return undefined
+    const ofPut = group.filter((name) => putOf.get(name) === putOf.get(stripe[0] as string))
+    return { share: count / stripe.length, purity: ofPut.length / group.length }
   })
-  return { share: meanOf(best.map(({ share }) => share)), purity: meanOf(best.map(({ purity }) => purity)) }
+  const linked = best.filter((linkage) => linkage !== undefined)
+  return {
+    share: meanOf(best.map((linkage) => linkage?.share ?? 0)),
+    purity: linked.length === 0 ? undefined : meanOf(linked.map(({ purity }) => purity)),
+  }
 }
 
 function storersNamed(
@@ -279,7 +285,11 @@ function addTold(to: { area: number[]; right: number[]; guess: number[] }, all: 
     const above = others.filter((count) => count < own).length
     const equal = others.filter((count) => count === own).length
     const isMost = above + equal === others.length
-    return { area: (above + equal / 2) / others.length, right: isMost ? 1 / (1 + equal) : 0, guess: 1 / (1 + others.length) }
+    return {
+      area: (above + equal / 2) / others.length,
+      right: isMost ? 1 / (1 + equal) : 0,
+      guess: 1 / (1 + others.length),
+    }
   })
   to.area.push(meanOf(each.map(({ area }) => area)))
   to.right.push(meanOf(each.map(({ right }) => right)))

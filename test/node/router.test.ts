@@ -1,0 +1,62 @@
+/** When a hop hands a request on. SPEC requests §3 */
+import { describe, expect, it } from 'vitest'
+import { equalBytes, type NodeId, PROFILES } from '../../core/index.ts'
+import type { PeerLink } from '../../node/links.ts'
+import type { Keeper } from '../../node/roles/keeper.ts'
+import { Router } from '../../node/roles/router.ts'
+import { ownersOf, perfectRing, View, WHOLE } from '../../routing/index.ts'
+import { encodeContentRef, locationOf, openMemoryStore } from '../../storage/index.ts'
+import { makeShard } from '../contract/shard.ts'
+import { descriptorOf, EPOCH_MS } from '../routing/membership/members.ts'
+import { seededJitter, seededRandom } from '../storage/support/random.ts'
+import { HandClock, settled } from './hand-clock.ts'
+
+const MEMBERS = 9
+
+describe('a hop', () => {
+  it('hands a request on after 0 to 20 ms, at times that differ, whether it is the first or not', async () => {
+    const clock = new HandClock()
+    const view = new View({ profile: PROFILES.testnet })
+    const ids: NodeId[] = []
+    for (let seed = 1; seed <= MEMBERS; seed++) {
+      const descriptor = descriptorOf(seed)
+      view.admit(descriptor, EPOCH_MS)
+      ids.push(descriptor.id)
+    }
+    const self = ids[0] as NodeId
+    const sent: number[] = []
+    const link = { sendMessage: () => sent.push(clock.monotonicMs()) > 0 } as unknown as PeerLink
+    const router = new Router({
+      clock,
+      jitter: seededJitter('router'),
+      random: seededRandom('router'),
+      log: () => {},
+      view,
+      // Nothing is held here, and every location is somebody else's.
+      keeper: { rankOf: () => MEMBERS, read: () => undefined } as unknown as Keeper,
+      cache: openMemoryStore({ quotaBytes: 1, cacheBytes: 0 }).cache,
+      selfId: self,
+      copies: 2,
+      ring: () => perfectRing(self, ids, 6),
+      reach: async () => link,
+    })
+    const delays: number[] = []
+    for (let i = 0; delays.length < 40; i++) {
+      const { ref } = makeShard(i)
+      const members = view.members(EPOCH_MS)
+      const [owner] = ownersOf(locationOf(ref), members, 1)
+      if (owner !== undefined && equalBytes(owner, self)) continue
+      const startMs = clock.monotonicMs()
+      void router.get({ ref: encodeContentRef(ref), skip: 0, isPastOwner: false, range: WHOLE })
+      await settled()
+      while (sent.length === delays.length) await clock.pass(1)
+      delays.push((sent.at(-1) ?? 0) - startMs)
+      // The answer is waited for and does not come.
+      await clock.pass(10_000)
+      sent.length = delays.length
+    }
+    expect(Math.max(...delays)).toBeLessThanOrEqual(20)
+    expect(Math.max(...delays)).toBeGreaterThan(15)
+    expect(Math.min(...delays)).toBeLessThan(5)
+  })
+})

@@ -4,7 +4,7 @@
  *   npm run sim -- --seed 7 [--nodes 200] [--minutes 30 | --hours 2] [--puts 100] [--crypto fast|real]
  *                        [--trace TEXT]
  *   npm run sim -- --seeds 1-100 [--jobs 2] [--real-every 20] [--json FILE]
- *   npm run sim -- lookups | durability [...]
+ *   npm run sim -- lookups | load | durability [...]
  *
  * The same seed, sizes and commit give the same trace hash. Exits 1 when anything was violated.
  */
@@ -15,6 +15,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { runDurability } from './durability.ts'
+import { runLoad } from './load.ts'
 import { runLookups } from './lookups.ts'
 import { type RunReport, type RunWish, runSeed } from './run.ts'
 
@@ -55,6 +56,7 @@ const isFastTree = here.includes('/sim-fast/')
 
 const [, , what, ...rest] = process.argv
 if (what === 'lookups') await runLookups(rest)
+else if (what === 'load') await inFastTree(() => runLoad(rest))
 else if (what === 'durability') await inFastTree(() => runDurability(rest))
 else await main()
 

@@ -58,7 +58,7 @@ export async function runRing(setting: Setting, effort: Effort, seed: string): P
   const chance = new Chance(seed)
   const stabiliseEveryMs = (setting.settleMinutes * MINUTE_MS) / 2
   const profile = { ...PROFILES.production, copies: setting.copies, stabiliseEveryMs }
-  const ring = new KeeperRing({ world, chance, profile, noticeMs: NOTICE_MS })
+  const ring = new KeeperRing({ world, chance, ids: chance, profile, noticeMs: NOTICE_MS })
   for (let i = 0; i < effort.nodes; i++) ring.add({ isFirst: true })
   const stripes = Array.from(
     { length: effort.stripes },

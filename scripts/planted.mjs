@@ -97,7 +97,7 @@ async function searchReal({ real }, scratch) {
   const env = { ...process.env, HUSH_E2E_MAIN: join(scratch, 'dist/cli/main.js') }
   const vitest = ['node_modules/vitest/vitest.mjs', 'run', '--project', 'e2e', file, '-t', name]
   const { status, output } = await run(vitest, { cwd: root, env })
-  const failed = status !== 0 && /^\s*Tests .*\d+ failed/m.test(stripped(output))
+  const failed = status !== 0 && /^\s*Test Files .*\d+ failed/m.test(stripped(output))
   const why = /^\s*((?:AssertionError|Error|\w+Error): .*)$/m.exec(stripped(output))?.[1] ?? ''
   const said = failed ? `found by ${real}: ${why}` : `NOT FOUND by ${real}`
   return { isFound: failed, said, columns: { test: failed ? `${real}: ${why}`.replaceAll('|', '/') : NOT_FOUND } }

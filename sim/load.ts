@@ -71,9 +71,10 @@ writes this page anew: one seed, ${of.objects} objects of up to 16 KiB put by ra
 ## Shared load
 
 *Shards*: stored on the disk of a node, in number (all have one size). *Gets*, *puts*: requests that a node had to see
-to, its own gateway's, its neighbours' and those it passed on. A node's part of the ring is the gap to the nodes before it, and gaps between random ids
-are exponential: the largest of N is about ln N times the mean. *Expected* is what the very ids of this run give for the
-shards, two copies each: a node holds the gaps of itself and of its predecessor, which evens out a little.
+to, its own gateway's, its neighbours' and those it passed on. Without virtual nodes a node's part of the ring is the gap
+before it, and gaps between random ids are exponential: the largest of N is about ln N times the mean. *Expected* is what
+the very ids of this run give for the shards, two copies each: a node holds the gaps of itself and of its predecessor,
+which evens out a little.
 
 | nodes | what | mean | least | largest | largest / mean | expected | ln N |
 |---|---|---|---|---|---|---|---|
@@ -83,7 +84,8 @@ ${spreads.join('\n')}
 
 ${of.crowd} users, nodes and clients, get one object of 8 shards needed within ten seconds. *Keeper*: requests that came to the
 first holder of each of its contents while the crowd was there, on average and at most; *busiest*: at any node, those that
-it passed on included. *On the way*: answered out of a cache by a hop; *merged*: joined an equal request that was under way.
+it passed on included. Each line has an object of its own, so the most that one node has to do depends on where its contents
+fell. *On the way*: answered out of a cache by a hop; *merged*: joined an equal request that was under way.
 Seconds are simulated, from the address to the last byte.
 
 | nodes | caches | right | keeper, mean | keeper, most | busiest | on the way | merged | p50, s | p99, s |

@@ -13,6 +13,8 @@ export interface Setting {
   readonly k: number
   readonly n: number
   readonly copies: number
+  /** In the ring, if not as many as in the others. */
+  readonly nodes?: number
   readonly lifetimeMinutes: number
   /** Keepers look after their copies so long after the ring has changed (two rounds of the ring). */
   readonly settleMinutes: number

@@ -4,7 +4,6 @@
  */
 import { type NodeId, STRIPE_SIZE, toHex } from '../../core/index.ts'
 import type { HushNode } from '../../node/compose.ts'
-import type { Router } from '../../node/roles/router.ts'
 import { ownersOf } from '../../routing/index.ts'
 import { type Address, type ContentRef, locationOf, putObject } from '../../storage/index.ts'
 import { Chance } from '../chance.ts'
@@ -197,7 +196,7 @@ async function read(user: SimHost, object: Stored, chance: Chance): Promise<bool
   }
 }
 
-function countsOf(host: SimHost): Router['counts'] {
+function countsOf(host: SimHost): NonNullable<HushNode['member']>['router']['counts'] {
   const counts = host.node?.member?.router.counts
   if (counts === undefined) throw new Error(`${host.name} is no member`)
   return counts

@@ -5,7 +5,7 @@
  *                        [--trace TEXT]
  *                        [--churn] [--hostile SHARE]
  *   npm run sim -- --seeds 1-100 [--jobs 2] [--real-every 20] [--json FILE] [--summary FILE]
- *   npm run sim -- lookups | durability [...]
+ *   npm run sim -- lookups | load | durability [...]
  *
  * The same seed, sizes and commit give the same trace hash. Exits 1 when anything was violated.
  */
@@ -16,6 +16,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { runDurability } from './durability.ts'
+import { runLoad } from './load.ts'
 import { runLookups } from './lookups.ts'
 import { type RunWish, runSeed } from './run.ts'
 import { summaryOf, type Timed } from './summary.ts'
@@ -60,6 +61,7 @@ const isFastTree = here.includes('/sim-fast/')
 
 const [, , what, ...rest] = process.argv
 if (what === 'lookups') await runLookups(rest)
+else if (what === 'load') await inFastTree(() => runLoad(rest))
 else if (what === 'durability') await inFastTree(() => runDurability(rest))
 else await main()
 

@@ -1,6 +1,6 @@
 /** A bounded sample of the simulator on every change: small networks, few minutes, real faults. SPEC simulator §2, §4 */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -23,6 +23,8 @@ const SIZES = { nodes: 30, minutes: 3, puts: 8 }
 
 function simulate(args: readonly string[], { nodes, minutes, puts } = SIZES): Report[] {
   const file = join(scratch, 'reports.jsonl')
+  // A run that does not begin leaves no report, least of all the last one's.
+  writeFileSync(file, '')
   const sizes = ['--nodes', `${nodes}`, '--minutes', `${minutes}`, '--puts', `${puts}`, '--jobs', '1', '--json', file]
   const { stdout, stderr } = spawnSync(process.execPath, ['scripts/sim.mjs', ...args, ...sizes], { encoding: 'utf8' })
   const lines = readFileSync(file, 'utf8').trim().split('\n')

@@ -22,6 +22,12 @@ export function around(jitter: Jitter, value: number, part: number): number {
   return between(jitter, { min: value * (1 - part), max: value * (1 + part) })
 }
 
+/** A waiting time without memory, of this mean; never longer than ten times it. */
+export function exponential(jitter: Jitter, mean: number): number {
+  const left = (jitter.uint32() + 1) / 2 ** 32
+  return Math.min(-mean * Math.log(left), 10 * mean)
+}
+
 /** A fair shuffle into a new list (Fisher and Yates). */
 export function shuffle<T>(jitter: Jitter, items: readonly T[]): T[] {
   const mixed = [...items]

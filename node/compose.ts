@@ -49,6 +49,7 @@ import { PuzzleSolver } from './puzzle-solver.ts'
 import { Client } from './roles/client.ts'
 import { Admission } from './tasks/admission.ts'
 import { Gossip } from './tasks/gossip.ts'
+import { GuardPadding } from './tasks/guard-padding.ts'
 import { ReadBack } from './tasks/read-back.ts'
 import { type OpenVisit, Steward } from './tasks/steward.ts'
 
@@ -104,6 +105,7 @@ export class HushNode {
   readonly gossip: Gossip
   readonly steward: Steward
   readonly readBack: ReadBack
+  readonly guardPadding: GuardPadding
   readonly admission: Admission
   readonly manners: Manners
   /** Set once this node has its id: relay, gateway, keeper. */
@@ -188,6 +190,14 @@ export class HushNode {
     }
     this.steward = new Steward({ clock, jitter, log, state, open })
     this.readBack = new ReadBack({ clock, jitter, log, open, delayMs: settings.readBackMs })
+    this.guardPadding = new GuardPadding({
+      clock,
+      jitter,
+      link: () => {
+        const guard = this.guards.inUse && this.view.get(this.guards.inUse.id)
+        return guard && this.links.of(guard.publicKey)
+      },
+    })
     this.gossip = new Gossip({
       clock,
       jitter,
@@ -213,6 +223,7 @@ export class HushNode {
     this.pool.start()
     this.client.start()
     this.steward.start()
+    this.guardPadding.start()
     this.#saveViewNowAndThen()
   }
 
@@ -226,6 +237,7 @@ export class HushNode {
     this.gossip.stop()
     await this.steward.stop()
     await this.readBack.stop()
+    this.guardPadding.stop()
     this.client.stop()
     this.pool.stop()
     this.member?.stop()

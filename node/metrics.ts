@@ -50,6 +50,7 @@ export function addNodeMetrics(
     return node.member?.router.counts.badData ?? 0
   })
   counter('client_retries_total', 'own requests tried again', () => node.client.counts.retries)
+  counter('padding_cells_total', 'cells of padding sent to the guard', () => node.guardPadding.count)
   gauge('read_backs_waiting', 'own puts still to be read back', () => node.readBack.waiting)
   byReason('read_backs_total', 'own puts read back, by what came of it', () => {
     const { verified, unproven, skipped } = node.readBack.counts

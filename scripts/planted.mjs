@@ -89,15 +89,20 @@ async function search({ seedsMax }, scratch) {
   return { isFound: false, said: `NOT FOUND in ${seedsMax} seeds`, columns }
 }
 
-/** The patched program in real processes: the named test, run against it, has to fail. */
+/**
+ * The patched program in real processes: the named test, run against it, has to fail, and against the program as
+ * it is to pass. That one has to be built (npm run build).
+ */
 async function searchReal({ real }, scratch) {
   const built = await run(['scripts/build.mjs'], { cwd: scratch })
   if (built.status !== 0) throw new Error(`the patched program does not build: ${built.output}`)
   const [file, name] = real.split(' > ')
-  const env = { ...process.env, HUSH_E2E_MAIN: join(scratch, 'dist/cli/main.js') }
   const vitest = ['node_modules/vitest/vitest.mjs', 'run', '--project', 'e2e', file, '-t', name]
+  const asItIs = await run(vitest, { cwd: root })
+  if (asItIs.status !== 0) throw new Error(`${real} fails without the patch too`)
+  const env = { ...process.env, HUSH_E2E_MAIN: join(scratch, 'dist/cli/main.js') }
   const { status, output } = await run(vitest, { cwd: root, env })
-  const failed = status !== 0 && /^\s*Tests .*\d+ failed/m.test(stripped(output))
+  const failed = status !== 0 && /^\s*Test Files .*\d+ failed/m.test(stripped(output))
   const why = /^\s*((?:AssertionError|Error|\w+Error): .*)$/m.exec(stripped(output))?.[1] ?? ''
   const said = failed ? `found by ${real}: ${why}` : `NOT FOUND by ${real}`
   return { isFound: failed, said, columns: { test: failed ? `${real}: ${why}`.replaceAll('|', '/') : NOT_FOUND } }

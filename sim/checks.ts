@@ -5,7 +5,6 @@
  * Checkers see everything, the disks of all machines included: they are not part of the network.
  */
 import { compareBytes, equalBytes, type Location, type NodeId, shardCount, toHex } from '../core/index.ts'
-import { REGION_EXTRA } from '../node/roles/keeper.ts'
 import { isBetween, nextHop, ownersOf, type RingState } from '../routing/index.ts'
 import { type ContentRef, contentRefKey, encodeContentRef, locationOf } from '../storage/index.ts'
 import { Chance } from './chance.ts'
@@ -20,6 +19,8 @@ const LINKS_MAX = 2_048
 const ENDS_PER_CIRCUIT = 6
 /** Hops of a lookup and nodes that were down on its way. */
 const WALK_STEPS_MAX = 256
+/** As in node/roles/keeper.ts: so many further members may hold a content. */
+const REGION_EXTRA = 4
 /** Objects read at the same time. */
 const READERS = 8
 

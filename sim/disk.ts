@@ -32,6 +32,8 @@ export class SimDisk {
   /** Nothing can be written now: ENOSPC. */
   isFull = false
   flushMs = 5
+  /** Whether what passes through is kept in memory for others. */
+  hasCache = true
   /** Told of each content that the process lets go of, before it is gone; not of leases that end. */
   onDelete: (ref: ContentRef) => void = () => {}
   readonly #world: World
@@ -81,7 +83,14 @@ export class SimDisk {
     const live = openMemoryStore({ quotaBytes: this.quotaBytes, cacheBytes })
     this.#store = live
     for (const { ref, bytes, leaseEndMs } of this.#durable.values()) void live.store.put({ ref, bytes, leaseEndMs })
-    return { store: new SimStore(this, live.store, life), cache: live.cache }
+    const cache: ShardCache = {
+      get: (ref) => (this.hasCache ? live.cache.get(ref) : undefined),
+      put: (ref, bytes) => {
+        if (this.hasCache) live.cache.put(ref, bytes)
+      },
+      usage: () => live.cache.usage(),
+    }
+    return { store: new SimStore(this, live.store, life), cache }
   }
 
   state(life: Life): StateStore {

@@ -28,6 +28,8 @@ export interface FaultPlan {
 }
 
 const MINUTE = 60_000
+/** Of `--churn`: a machine is up for an hour on average, away for some minutes, and lives for 30 days. */
+const CHURN = { sessionMs: 60 * MINUTE, downMs: { min: MINUTE, max: 11 * MINUTE }, lifetimeMs: 30 * 24 * 60 * MINUTE }
 
 export function drawFaults(chance: Chance, nodes: number): FaultPlan {
   const maybe = (value: number, none: number): number => (chance.isLucky(0.6) ? value : none)
@@ -45,6 +47,26 @@ export function drawFaults(chance: Chance, nodes: number): FaultPlan {
     fullEveryMs: maybe(2 * MINUTE, 0),
     rotEveryMs: maybe(MINUTE, 0),
     downMax: Math.floor(nodes / 8),
+  }
+}
+
+/** Machines come and go, for ever when their life is over; as many new ones come. No other fault. */
+export function churn(nodes: number): FaultPlan {
+  const { sessionMs, downMs, lifetimeMs } = CHURN
+  return {
+    crashEveryMs: sessionMs / nodes,
+    downMs,
+    deathShare: sessionMs / lifetimeMs,
+    deathsMax: nodes,
+    leaveEveryMs: 0,
+    joinEveryMs: lifetimeMs / nodes,
+    partitionEveryMs: 0,
+    lossRate: 0,
+    delayFactor: 1,
+    slowShare: 0,
+    fullEveryMs: 0,
+    rotEveryMs: 0,
+    downMax: Math.floor(nodes / 4),
   }
 }
 

@@ -26,6 +26,8 @@ const QUOTA_BYTES = 2 ** 30
 export interface RingWish {
   readonly world: World
   readonly chance: Chance
+  /** Draws the ids: two rings with the same one have the same ids, whatever else happens in them. */
+  readonly ids: Chance
   readonly profile: Profile
   /** Until another node has learnt that one has come or gone, on average; exponential. */
   readonly noticeMs: number
@@ -64,8 +66,8 @@ export class KeeperRing {
 
   /** A node that knows all others; they learn of it. At the very start everybody knows at once. */
   add(options: { readonly isFirst?: boolean } = {}): RingNode {
-    const { world, chance, profile } = this.#wish
-    const id = named32<'NodeId'>(chance.bytes(32), 'node id')
+    const { world, chance, ids, profile } = this.#wish
+    const id = named32<'NodeId'>(ids.bytes(32), 'node id')
     const node = new RingKeeper({
       world,
       chance,
@@ -105,7 +107,7 @@ export class KeeperRing {
 
   /** Whether a request that arrives at the owner, and goes on clockwise through the region, finds it. */
   isFetchable(ref: ContentRef, regionSize: number): boolean {
-    return this.#owners(ref, regionSize).some(({ store }) => store.get(ref) !== undefined)
+    return this.#owners(ref, regionSize).some(({ store }) => store.has(ref))
   }
 
   #owners(ref: ContentRef, count = this.#wish.profile.copies): RingKeeper[] {

@@ -3,8 +3,9 @@
  *
  *   npm run sim -- --seed 7 [--nodes 200] [--minutes 30 | --hours 2] [--puts 100] [--crypto fast|real]
  *                        [--trace TEXT]
- *   npm run sim -- --seeds 1-100 [--jobs 2] [--real-every 20] [--json FILE]
- *   npm run sim -- lookups | durability [...]
+ *                        [--churn] [--hostile SHARE]
+ *   npm run sim -- --seeds 1-100 [--jobs 2] [--real-every 20] [--json FILE] [--summary FILE]
+ *   npm run sim -- lookups | load | durability [...]
  *
  * The same seed, sizes and commit give the same trace hash. Exits 1 when anything was violated.
  */
@@ -16,8 +17,10 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { runAnonymity } from './anonymity.ts'
 import { runDurability } from './durability.ts'
+import { runLoad } from './load.ts'
 import { runLookups } from './lookups.ts'
-import { type RunReport, type RunWish, runSeed } from './run.ts'
+import { type RunWish, runSeed } from './run.ts'
+import { summaryOf, type Timed } from './summary.ts'
 
 const OPTIONS = {
   seed: { type: 'string' },
@@ -30,6 +33,9 @@ const OPTIONS = {
   'real-every': { type: 'string', default: '0' },
   jobs: { type: 'string', default: String(Math.min(2, cpus().length)) },
   json: { type: 'string' },
+  summary: { type: 'string' },
+  churn: { type: 'boolean', default: false },
+  hostile: { type: 'string' },
   trace: { type: 'string' },
   /** Set by the parent for its helpers: run these seeds here, one JSON line each. */
   here: { type: 'string' },
@@ -56,6 +62,7 @@ const isFastTree = here.includes('/sim-fast/')
 
 const [, , what, ...rest] = process.argv
 if (what === 'lookups') await runLookups(rest)
+else if (what === 'load') await inFastTree(() => runLoad(rest))
 else if (what === 'durability') await inFastTree(() => runDurability(rest))
 else if (what === 'anonymity') await inFastTree(() => runAnonymity(rest))
 else await main()
@@ -68,6 +75,8 @@ async function main(): Promise<void> {
     nodes: numberOf('nodes', values.nodes),
     minutes,
     puts: numberOf('puts', values.puts),
+    faults: values.churn ? ('churn' as const) : ('drawn' as const),
+    ...(values.hostile !== undefined && { hostileShare: numberOf('hostile', values.hostile) }),
     ...(values.trace !== undefined && { trace: values.trace }),
   }
   if (sizes.nodes < 20 || sizes.nodes > 20_000) fail('--nodes is 20 to 20000')
@@ -87,6 +96,8 @@ async function main(): Promise<void> {
     if (values.json !== undefined) appendFileSync(values.json, `${JSON.stringify(report)}\n`)
   })
   summary(reports)
+  if (values.summary !== undefined)
+    writeFileSync(values.summary, `${JSON.stringify(summaryOf(reports), undefined, 2)}\n`)
   if (reports.some((report) => report.violations.length > 0)) process.exitCode = 1
 }
 
@@ -98,8 +109,6 @@ async function inFastTree(measure: () => Promise<void>): Promise<void> {
   process.exitCode = await new Promise((resolve) => child.once('exit', (status) => resolve(status ?? 1)))
 }
 
-type Timed = RunReport & { readonly realSeconds: number; readonly crypto: Crypto; readonly peakMiB: number }
-
 /** In this process, which has the tree that the crypto asked for needs. */
 async function runHere(seeds: readonly number[], sizes: Sizes): Promise<void> {
   const onLine = (line: string): void => {
@@ -107,6 +116,7 @@ async function runHere(seeds: readonly number[], sizes: Sizes): Promise<void> {
   }
   for (const seed of seeds) {
     const startedMs = Date.now()
+    const cpuBefore = cpuSeconds()
     const faults: string[] = []
     const onCrash = (error: unknown): void => void faults.push(`a node crashed: ${stackOf(error)}`)
     process.on('uncaughtException', onCrash).on('unhandledRejection', onCrash)
@@ -118,6 +128,7 @@ async function runHere(seeds: readonly number[], sizes: Sizes): Promise<void> {
       ...report,
       violations: [...report.violations, ...faults],
       realSeconds,
+      cpuSeconds: cpuSeconds() - cpuBefore,
       crypto: isFastTree ? 'fast' : 'real',
       peakMiB,
     }
@@ -144,6 +155,8 @@ async function runElsewhere(seed: number, wish: Wish): Promise<Timed> {
   const crypto: Crypto = wish.crypto === 'real' || (wish.realEvery > 0 && seed % wish.realEvery === 0) ? 'real' : 'fast'
   const tree = here.replace(/\/sim(-fast)?\/sim\//, crypto === 'fast' ? '/sim-fast/sim/' : '/sim/sim/')
   const sizes = ['--nodes', String(wish.nodes), '--minutes', String(wish.minutes), '--puts', String(wish.puts)]
+  if (wish.faults === 'churn') sizes.push('--churn')
+  if (wish.hostileShare !== undefined) sizes.push('--hostile', String(wish.hostileShare))
   if (wish.trace !== undefined) sizes.push('--trace', wish.trace)
   const child = spawn(process.execPath, [...HEAP, tree, '--here', String(seed), ...sizes], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -163,14 +176,14 @@ function say(report: Timed, wish: Wish): void {
     `${load.getsRight}/${load.gets} gets meanwhile`,
     `${faults.crashes} crashes, ${faults.deaths} deaths, ${faults.leaves} leaves, ${faults.joins} joins, ${faults.partitions} partitions, ${Math.round(report.hostileShare * 100)} % hostile`,
     `healed in ${report.healedAfterSeconds} s`,
-    `${report.events} events, ${speed}/s, ${report.simulatedSeconds} s simulated at ${(report.simulatedSeconds / report.realSeconds).toFixed(1)}x, ${report.realSeconds.toFixed(0)} s, ${report.peakMiB} MiB`,
+    `${report.events} events, ${speed}/s, ${report.simulatedSeconds} s simulated at ${(report.simulatedSeconds / report.realSeconds).toFixed(1)}x, ${report.realSeconds.toFixed(0)} s, ${report.cpuSeconds.toFixed(0)} s of CPU, ${report.peakMiB} MiB`,
   ]
   console.log(parts.join(' · '))
   for (const loss of report.losses) console.log(`  lost as allowed: ${loss}`)
   if (violations.length === 0) return
   for (const violation of violations.slice(0, 10)) console.log(`  violated: ${violation}`)
   console.log(
-    `  again: npm run sim -- --seed ${seed} --nodes ${wish.nodes} --minutes ${wish.minutes} --puts ${wish.puts} --crypto ${report.crypto}`,
+    `  again: npm run sim -- --seed ${seed} --nodes ${wish.nodes} --minutes ${wish.minutes} --puts ${wish.puts} --crypto ${report.crypto}${wish.faults === 'churn' ? ' --churn' : ''}${wish.hostileShare === undefined ? '' : ` --hostile ${wish.hostileShare}`}`,
   )
   for (const line of report.lastEvents) console.log(`  | ${line}`)
 }
@@ -183,6 +196,12 @@ function summary(reports: readonly Timed[]): void {
       `${total(({ read }) => read.explained)} lost as allowed, ${bad.length} seeds with violations${bad.length > 0 ? `: ${bad.join(', ')}` : ''}; ` +
       `${total(({ events }) => events)} events in ${Math.round(total(({ realSeconds }) => realSeconds))} process-seconds`,
   )
+}
+
+/** Of this process until now. */
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1_000_000
 }
 
 function numberOf(name: string, text: string): number {

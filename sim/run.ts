@@ -11,7 +11,7 @@ import {
   readBack,
   ringFault,
 } from './checks.ts'
-import { drawFaults, Faults } from './faults.ts'
+import { churn, drawFaults, Faults } from './faults.ts'
 import { drawCharacters, hostileTamper } from './hostile.ts'
 import { SIM_PROFILE, SimNetwork } from './network.ts'
 import { ENDS_WITHIN_MS, Workload, type WorkloadCounts } from './workload.ts'
@@ -22,6 +22,10 @@ export interface RunWish {
   /** Simulated minutes with faults. */
   readonly minutes: number
   readonly puts: number
+  /** drawn: kinds and rates by the seed. churn: machines that come and go, and nothing else. */
+  readonly faults: 'drawn' | 'churn'
+  /** Of the nodes; drawn as well unless given. */
+  readonly hostileShare?: number
   /** Told of what happens, line by line. */
   readonly onLine?: (line: string) => void
 }
@@ -56,7 +60,8 @@ const CLIENTS = 6
 
 export async function runSeed(wish: RunWish): Promise<RunReport> {
   const plan = new Chance(`plan ${wish.seed}`)
-  const hostileShare = plan.pick([0, 0, 0.05, 0.1, 0.2])
+  const drawnShare = plan.pick([0, 0, 0.05, 0.1, 0.2])
+  const hostileShare = wish.hostileShare ?? drawnShare
   const network = new SimNetwork({
     seed: wish.seed,
     nodes: wish.nodes,
@@ -72,7 +77,11 @@ export async function runSeed(wish: RunWish): Promise<RunReport> {
   if (wish.onLine !== undefined) world.trace.onLine = wish.onLine
   const custody = new Custody(network, SIM_PROFILE.copies)
   const workload = new Workload(network, new Chance(`load ${wish.seed}`), (ref) => custody.acknowledged(ref))
-  const faults = new Faults(network, new Chance(`faults ${wish.seed}`), drawFaults(plan, wish.nodes))
+  const faults = new Faults(
+    network,
+    new Chance(`faults ${wish.seed}`),
+    wish.faults === 'churn' ? churn(wish.nodes) : drawFaults(plan, wish.nodes),
+  )
   let healedAfterSeconds = Number.NaN
   let read: ReadBack = { right: 0, explained: 0, losses: [], tries: 0 }
   try {

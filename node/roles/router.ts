@@ -7,6 +7,7 @@
  */
 import {
   below,
+  between,
   type Clock,
   compareBytes,
   type Jitter,
@@ -57,6 +58,8 @@ const SILENCE_MS = 4_000
 const REQUEST_MS_MAX = 10_000
 /** One member of a region has so long for a get: the others may have what it does not give. */
 const MEMBER_MS_MAX = 3_000
+/** A hop hands a request on after a time drawn up to this: when it comes does not tell who began it. */
+const SERVICE_MS_MAX = 20
 /** Next hops tried before a request is given up here; its client tries other gateways. */
 const HOPS_TRIED_MAX = 3
 /** Requests under way at one node, and of these puts, each of which holds a shard. */
@@ -272,6 +275,7 @@ export class Router {
     const giveUpMs = this.#p.clock.monotonicMs() + REQUEST_MS_MAX
     const exclude: NodeId[] = []
     let last: Outcome = BUSY
+    await this.#pause()
     for (let tried = 0; tried < HOPS_TRIED_MAX; tried++) {
       const next =
         request.onlyTo === undefined ? this.#nextHop(location, exclude) : { hop: request.onlyTo, isOwner: false }
@@ -297,6 +301,11 @@ export class Router {
       if (request.onlyTo !== undefined) return peer === undefined ? NOT_FOUND : last
     }
     return last
+  }
+
+  #pause(): Promise<void> {
+    const { clock, jitter } = this.#p
+    return new Promise((resolve) => void clock.setTimer(between(jitter, { min: 0, max: SERVICE_MS_MAX }), resolve))
   }
 
   #nextHop(location: Uint8Array, exclude: readonly NodeId[]): { hop: NodeId; isOwner: boolean } | undefined {

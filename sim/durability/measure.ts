@@ -13,6 +13,8 @@ export interface Setting {
   readonly k: number
   readonly n: number
   readonly copies: number
+  /** In the ring, if not as many as in the others. */
+  readonly nodes?: number
   readonly lifetimeMinutes: number
   /** Keepers look after their copies so long after the ring has changed (two rounds of the ring). */
   readonly settleMinutes: number
@@ -58,7 +60,7 @@ export async function runRing(setting: Setting, effort: Effort, seed: string): P
   const chance = new Chance(seed)
   const stabiliseEveryMs = (setting.settleMinutes * MINUTE_MS) / 2
   const profile = { ...PROFILES.production, copies: setting.copies, stabiliseEveryMs }
-  const ring = new KeeperRing({ world, chance, profile, noticeMs: NOTICE_MS })
+  const ring = new KeeperRing({ world, chance, ids: chance, profile, noticeMs: NOTICE_MS })
   for (let i = 0; i < effort.nodes; i++) ring.add({ isFirst: true })
   const stripes = Array.from(
     { length: effort.stripes },

@@ -1,0 +1,69 @@
+/** When a hop hands a request on. SPEC requests §3 */
+import { describe, expect, it } from 'vitest'
+import { type Clock, equalBytes, type NodeId, PROFILES } from '../../core/index.ts'
+import type { PeerLink } from '../../node/links.ts'
+import type { Keeper } from '../../node/roles/keeper.ts'
+import { Router } from '../../node/roles/router.ts'
+import { ownersOf, perfectRing, View, WHOLE } from '../../routing/index.ts'
+import { encodeContentRef, locationOf, openMemoryStore } from '../../storage/index.ts'
+import { makeShard } from '../contract/shard.ts'
+import { descriptorOf, EPOCH_MS } from '../routing/membership/members.ts'
+import { seededJitter, seededRandom } from '../storage/support/random.ts'
+
+const MEMBERS = 9
+
+describe('a hop', () => {
+  it('hands a request on after 0 to 20 ms, at times that differ, whether it is the first or not', async () => {
+    const timers: { readonly delayMs: number; readonly run: () => void }[] = []
+    const clock: Clock = {
+      nowMs: () => EPOCH_MS,
+      monotonicMs: () => 0,
+      setTimer: (delayMs, run) => {
+        timers.push({ delayMs, run })
+        return { cancel: () => {} }
+      },
+    }
+    const view = new View({ profile: PROFILES.testnet })
+    const ids: NodeId[] = []
+    for (let seed = 1; seed <= MEMBERS; seed++) {
+      const descriptor = descriptorOf(seed)
+      view.admit(descriptor, EPOCH_MS)
+      ids.push(descriptor.id)
+    }
+    const self = ids[0] as NodeId
+    let sent = 0
+    const link = { sendMessage: () => ++sent > 0 } as unknown as PeerLink
+    const router = new Router({
+      clock,
+      jitter: seededJitter('router'),
+      random: seededRandom('router'),
+      log: () => {},
+      view,
+      // Nothing is held here, and every location is somebody else's.
+      keeper: { rankOf: () => MEMBERS, read: () => undefined } as unknown as Keeper,
+      cache: openMemoryStore({ quotaBytes: 1, cacheBytes: 0 }).cache,
+      selfId: self,
+      copies: 2,
+      ring: () => perfectRing(self, ids, 6),
+      reach: async () => link,
+    })
+    const delays: number[] = []
+    for (let i = 0; delays.length < 60; i++) {
+      const { ref } = makeShard(i)
+      const [owner] = ownersOf(locationOf(ref), view.members(EPOCH_MS), 1)
+      if (owner !== undefined && equalBytes(owner, self)) continue
+      timers.length = 0
+      void router.get({ ref: encodeContentRef(ref), skip: 0, isPastOwner: false, range: WHOLE })
+      // It waits for one thing, and nothing is sent before that.
+      expect(timers).toHaveLength(1)
+      const sentBefore = sent
+      delays.push(timers[0]?.delayMs ?? Number.NaN)
+      timers[0]?.run()
+      for (let turn = 0; turn < 10; turn++) await Promise.resolve()
+      expect(sent).toBe(sentBefore + 1)
+    }
+    expect(Math.max(...delays)).toBeLessThanOrEqual(20)
+    expect(Math.max(...delays)).toBeGreaterThan(15)
+    expect(Math.min(...delays)).toBeLessThan(5)
+  })
+})

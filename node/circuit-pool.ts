@@ -23,11 +23,6 @@ import type { Guards } from './guards.ts'
 const BUILDING_MAX = 4
 /** How often the pool looks: circuits are missing; the view is too small for as many as wanted; all is well. */
 const TICK_MS = { missing: 500, small: 2_000, complete: 10_000 }
-/**
- * A circuit so near its end is replaced already. While one is missing the shards of a stripe would go over fewer,
- * and a gateway would see three of them.
- */
-const REPLACE_AHEAD_MS = 15_000
 /** After a failed build the next waits a little longer each time. */
 const BACKOFF_MS = { min: 250, max: 8_000 }
 
@@ -159,9 +154,7 @@ export class CircuitPool {
   #tick(): void {
     if (this.#isStopped) return
     this.#retire()
-    const lastingMs = this.#p.clock.monotonicMs() + REPLACE_AHEAD_MS
-    const lasting = this.#pooled.filter(({ circuit, retireMs }) => circuit.isOpen && retireMs > lastingMs)
-    const missing = this.wanted - lasting.length - this.building
+    const missing = this.wanted - this.ready.length - this.building
     for (let i = 0; i < Math.min(missing, BUILDING_MAX - this.building); i++) void this.#build()
     const isMissing = missing > 0 || this.wanted === 0 || this.#waiters.size > 0
     const isSmall = this.wanted < this.#p.profile.gateways

@@ -51,8 +51,14 @@ interface Pooled {
   readonly retireMs: number
 }
 
-interface Waiter {
+/** What a request asks of its circuit; `onTaken` is called at once when one is given, before anybody else is served. */
+export interface CircuitWish {
   readonly accept: (circuit: ClientCircuit) => boolean
+  readonly onTaken: (circuit: ClientCircuit) => void
+}
+
+interface Waiter {
+  readonly wish: CircuitWish
   readonly settle: (circuit: ClientCircuit | undefined) => void
 }
 
@@ -109,22 +115,19 @@ export class CircuitPool {
   }
 
   /**
-   * A circuit with room that `accept` takes, the least busy first, with a place reserved for the caller's one
+   * A circuit with room that the wish accepts, the least busy first, with a place reserved for the caller's one
    * request; waits for one, and throws NoCircuitError after `timeoutMs`.
    */
-  async acquire(accept: (circuit: ClientCircuit) => boolean, timeoutMs: number): Promise<ClientCircuit> {
-    const found = this.#best(accept)
-    if (found !== undefined) {
-      found.reserve()
-      return found
-    }
+  async acquire(wish: CircuitWish, timeoutMs: number): Promise<ClientCircuit> {
+    const found = this.#reserve(wish)
+    if (found !== undefined) return found
     const waited = await new Promise<ClientCircuit | undefined>((resolve) => {
       const settle = (circuit: ClientCircuit | undefined): void => {
         timer.cancel()
         this.#waiters.delete(waiter)
         resolve(circuit)
       }
-      const waiter: Waiter = { accept, settle }
+      const waiter: Waiter = { wish, settle }
       const timer = this.#p.clock.setTimer(timeoutMs, () => settle(undefined))
       this.#waiters.add(waiter)
     })
@@ -135,11 +138,17 @@ export class CircuitPool {
   /** A circuit may have room again: serves who waits. */
   released(): void {
     for (const waiter of this.#waiters) {
-      const found = this.#best(waiter.accept)
-      if (found === undefined) continue
-      found.reserve()
-      waiter.settle(found)
+      const found = this.#reserve(waiter.wish)
+      if (found !== undefined) waiter.settle(found)
     }
+  }
+
+  #reserve({ accept, onTaken }: CircuitWish): ClientCircuit | undefined {
+    const found = this.#best(accept)
+    if (found === undefined) return undefined
+    found.reserve()
+    onTaken(found)
+    return found
   }
 
   #best(accept: (circuit: ClientCircuit) => boolean): ClientCircuit | undefined {

@@ -64,6 +64,8 @@ const RENEW_MISSES_MAX = 2
 /** Longer than the 10 s a request may take on the ring. */
 const ANSWER_TIMEOUT_MS = 15_000
 const CIRCUIT_WAIT_MS = 20_000
+/** For a circuit that has not had its part of a stripe yet, while some are being built. */
+const FAIR_WAIT_MS = 5_000
 /** A receipt counts from a member so close after the location: views differ while the ring changes. */
 const RECEIPT_RANK_EXTRA = 2
 /** Requests of one stripe that one circuit may see when it is read. */
@@ -213,7 +215,7 @@ export class Client {
   async #put(ref: ContentRef, bytes: Uint8Array, spread: string): Promise<boolean> {
     const { random, profile, pool } = this.#p
     this.counts.puts++
-    const cap = Math.max(1, Math.ceil(shardCount(STRIPE_K_MAX) / Math.max(1, pool.ready.length)))
+    const cap = Math.max(1, Math.ceil(shardCount(STRIPE_K_MAX) / Math.max(1, pool.wanted)))
     const tried: ClientCircuit[] = []
     for (let tries = 0, lost = 0; tries < GATEWAYS_TRIED_MAX && !this.#isStopped; tries++) {
       if (tries + lost > 0) this.counts.retries++
@@ -275,19 +277,25 @@ export class Client {
     const load = how.spread === undefined ? undefined : this.#spreadOf(how.spread)
     const isFresh = (circuit: ClientCircuit): boolean => !how.tried.includes(circuit)
     const isFair = (circuit: ClientCircuit): boolean => isFresh(circuit) && (load?.get(circuit) ?? 0) < how.cap
+    const onTaken = (taken: ClientCircuit): void => {
+      how.tried.push(taken)
+      load?.set(taken, (load.get(taken) ?? 0) + 1)
+    }
+    const isFirst = load !== undefined && how.tried.length === 0
+    let circuit: ClientCircuit | undefined
+    // Rather than give a gateway more than its part, a first try waits a while for circuits that are being built.
+    if (isFirst && !pool.ready.some(isFair) && pool.ready.length < pool.wanted) {
+      circuit = await pool.acquire({ accept: isFair, onTaken }, FAIR_WAIT_MS).catch(ifUnavailable)
+    }
     // When every circuit has had its part already, repetition is better than failure.
-    const isAnyLeft = pool.ready.some(isFair)
-    const accept = isAnyLeft ? isFair : pool.ready.some(isFresh) ? isFresh : () => true
-    let circuit: ClientCircuit
+    const accept = pool.ready.some(isFair) ? isFair : pool.ready.some(isFresh) ? isFresh : () => true
     try {
-      circuit = await pool.acquire(accept, CIRCUIT_WAIT_MS)
+      circuit ??= await pool.acquire({ accept, onTaken }, CIRCUIT_WAIT_MS)
     } catch (error) {
       // Without any circuit nothing can be asked of anybody: that is no refusal of one keeper.
       if (!(error instanceof UnavailableError) || pool.ready.length === 0) throw error
       return { end: 'failed', why: error.message }
     }
-    how.tried.push(circuit)
-    load?.set(circuit, (load.get(circuit) ?? 0) + 1)
     try {
       const wait = how.signal === undefined ? {} : { signal: how.signal }
       const answer = await circuit.request(encodeCircuitRequest(request), { timeoutMs: ANSWER_TIMEOUT_MS, ...wait })
@@ -336,6 +344,10 @@ export class Client {
       await this.#p.pending.delete(ref)
     }
   }
+}
+
+function ifUnavailable(error: unknown): undefined {
+  if (!(error instanceof UnavailableError)) throw error
 }
 
 function isGoodData(ref: ContentRef, range: GetRequest['range'], data: Extract<Outcome, { end: 'data' }>): boolean {

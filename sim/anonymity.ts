@@ -1,8 +1,8 @@
 /**
  * Who asks, who publishes, who stores, what belongs together: how often can hostile nodes that pool all they see
  * tell? `npm run sim -- anonymity` prints tables; `--json FILE` writes the figures as well, and `--write` writes
- * docs/measurements/anonymity.md with its plots. `--probe` is one small network for the planted leaks. The same
- * seed and sizes give the same figures. SPEC anonymity §5
+ * docs/measurements/anonymity.md with its plots. `--probe` is a few small networks for the planted leaks. The same
+ * seed and sizes give the same figures. SPEC anonymity §4, §5
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -11,10 +11,10 @@ import { plantedPart, renderLinkagePlot, renderNamingPlot, renderPage, renderTex
 
 const SHARES = [0.05, 0.1, 0.2, 0.3]
 const FOLDER = 'docs/measurements'
-const DEFAULTS = { seed: 'hushring', objects: 150, minutes: 8, networks: 3, deals: 6, large: 1_000 }
-/** The large network: a few of its nodes are users, the others are there to hide among. */
-const LARGE = { users: 150, objects: 200, minutes: 4, networks: 1, deals: 3 }
-const PROBE = { nodes: 40, users: 40, objects: 30, minutes: 2, networks: 1, deals: 12, shares: [0.2] }
+const DEFAULTS = { seed: 'hushring', objects: 150, minutes: 8, networks: 8, deals: 4, large: 0 }
+/** A larger network, if wanted: a few of its nodes are users, the others are there to hide among. */
+const LARGE = { users: 150, objects: 200, minutes: 4, networks: 2, deals: 3 }
+const PROBE = { nodes: 40, users: 40, objects: 30, minutes: 2, networks: 4, deals: 12, shares: [0.2] }
 
 export async function runAnonymity(args: string[]): Promise<void> {
   const text = (name: keyof typeof DEFAULTS) => ({ type: 'string', default: String(DEFAULTS[name]) }) as const

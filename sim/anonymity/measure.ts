@@ -1,7 +1,8 @@
 /**
  * From scenes to figures with their intervals. The nodes of a scene are shuffled and dealt out into hands of the
- * wanted share; each hand is hostile once. So every node is hostile equally often, and one deal's mean is one
- * value of the sample: it has none of the scatter of who happens to be drawn. SPEC anonymity §4
+ * wanted share; each hand is hostile once. So every node is hostile equally often, and a network's mean has none of
+ * the scatter of who happens to be drawn. It is one value of the sample: deals of one network share its events, so
+ * only networks stand for themselves. SPEC anonymity §4
  */
 import { Chance } from '../chance.ts'
 import { meanOf, meanWithin, type Share, shareOf } from '../lookups/statistics.ts'
@@ -9,6 +10,7 @@ import type { Place } from './neighbours.ts'
 import { runScene, type Scene, type SceneWish } from './scene.ts'
 import {
   type Alone,
+  type Counted,
   type Placement,
   scoreAlone,
   scoreNeighbours,
@@ -55,7 +57,7 @@ export interface NeighbourFigures {
   readonly guess: Share | undefined
 }
 
-const NAMING = ['right', 'degree', 'guarded', 'claimsRight', 'requestsSeen', 'requestsNamed', 'guess'] as const
+const NAMING = ['right', 'found', 'degree', 'guarded', 'claimsRight', 'requestsSeen', 'requestsNamed', 'guess'] as const
 const BASES = ['circuit', 'guard', 'time'] as const
 type Figure =
   | `${'get' | 'put'} ${(typeof NAMING)[number]}`
@@ -65,30 +67,72 @@ type Figure =
   | 'marked circuits'
   | 'marked requests'
 
+/** What is kept of a network when its recordings, which are large, are let go of. */
+interface Part {
+  readonly gets: number
+  readonly puts: number
+  readonly failed: number
+  readonly rows: readonly { readonly placements: number; readonly figures: Record<Figure, number | undefined> }[]
+  readonly storers: Counted
+  readonly alone: Alone
+  readonly told: Readonly<Record<Place, Told>>
+}
+
 export async function measureAnonymity(effort: Effort, say: (line: string) => void = () => {}): Promise<Results> {
-  const scenes: Scene[] = []
+  const parts: Part[] = []
   for (let network = 0; network < effort.networks; network++) {
-    scenes.push(await runScene({ ...effort, seed: `${effort.seed} ${effort.nodes} ${network}` }))
-    const { deeds, failed, simulatedSeconds, events } = scenes.at(-1) as Scene
+    const scene = await runScene({ ...effort, seed: `${effort.seed} ${effort.nodes} ${network}` })
+    const { deeds, failed, simulatedSeconds, events } = scene
     say(
       `network ${network + 1}: ${deeds.length} puts and gets, ${failed} failed, ${events} events, ${simulatedSeconds} s simulated`,
     )
+    parts.push(partOf(effort, { scene, network }))
   }
-  return measureScenes(effort, scenes)
+  return summedUp(effort, parts)
 }
 
 export function measureScenes(effort: Effort, scenes: readonly Scene[]): Results {
-  const deeds = scenes.flatMap((scene) => scene.deeds)
-  const alone = summed(scenes.map(scoreAlone))
-  const storers = scenes.map(scoreTargetedStorer)
-  const told = scenes.map(scoreNeighbours)
-  const neighbours = (place: Place): NeighbourFigures => neighbourFigures(told.map((each) => each[place]))
+  return summedUp(
+    effort,
+    scenes.map((scene, network) => partOf(effort, { scene, network })),
+  )
+}
+
+function partOf({ seed, deals, shares }: Effort, { scene, network }: { scene: Scene; network: number }): Part {
+  const count = (kind: string): number => scene.deeds.filter((deed) => deed.kind === kind).length
+  const rows = shares.map((share) => {
+    const chance = new Chance(`deals ${seed} ${network} ${share}`)
+    const placed: Placement[] = []
+    for (let deal = 0; deal < deals; deal++)
+      for (const hostile of dealt(scene, share, chance)) placed.push(scorePlacement(scene, hostile, chance))
+    return { placements: placed.length, figures: figuresOf(placed) }
+  })
+  return {
+    gets: count('get'),
+    puts: count('put'),
+    failed: scene.failed,
+    rows,
+    storers: scoreTargetedStorer(scene),
+    alone: scoreAlone(scene),
+    told: scoreNeighbours(scene),
+  }
+}
+
+function summedUp(effort: Effort, parts: readonly Part[]): Results {
+  const alone = summed(parts.map((part) => part.alone))
+  const storers = parts.map((part) => part.storers)
+  const neighbours = (place: Place): NeighbourFigures => neighbourFigures(parts.map(({ told }) => told[place]))
   return {
     effort,
-    gets: deeds.filter(({ kind }) => kind === 'get').length,
-    puts: deeds.filter(({ kind }) => kind === 'put').length,
-    failed: scenes.reduce((sum, { failed }) => sum + failed, 0),
-    rows: effort.shares.map((share) => measureShare(share, effort, scenes)),
+    gets: total(parts, 'gets'),
+    puts: total(parts, 'puts'),
+    failed: total(parts, 'failed'),
+    rows: effort.shares.map((share, index) =>
+      rowOf(
+        share,
+        parts.map(({ rows }) => rows[index] as Part['rows'][number]),
+      ),
+    ),
     storerTargeted: shareOf(total(storers, 'right'), total(storers, 'trials')),
     alone,
     overTwo: shareOf(alone.overTwo, alone.pairs),
@@ -99,21 +143,21 @@ export function measureScenes(effort: Effort, scenes: readonly Scene[]): Results
   }
 }
 
-function measureShare(share: number, { seed, deals, networks }: Effort, scenes: readonly Scene[]): Row {
-  const values: Record<Figure, number | undefined>[] = []
-  let placements = 0
-  for (const [network, scene] of scenes.entries()) {
-    const chance = new Chance(`deals ${seed} ${network} ${share}`)
-    for (let deal = 0; deal < deals; deal++) {
-      const hands = dealt(scene, share, chance).map((hostile) => figuresOf(scorePlacement(scene, hostile, chance)))
-      placements += hands.length
-      values.push(combined(hands, meanOf))
-    }
+function rowOf(share: number, rows: Part['rows']): Row {
+  const names = Object.keys(rows[0]?.figures ?? {}) as Figure[]
+  const entries = names.map((name) => [name, within(rows.map(({ figures }) => figures[name]))] as const)
+  return {
+    share,
+    placements: total(rows, 'placements'),
+    figures: Object.fromEntries(entries) as Record<Figure, Share | undefined>,
   }
-  // One value has no interval: so a single deal shows none.
-  const within =
-    networks * deals > 1 ? meanWithin : (list: readonly number[]) => ({ share: meanOf(list), low: 0, high: 1 })
-  return { share, placements, figures: combined(values, within) }
+}
+
+/** Over the networks that have the figure. One value has no interval, so it is given the widest. */
+function within(all: readonly (number | undefined)[]): Share | undefined {
+  const values = all.filter((value) => value !== undefined)
+  if (values.length === 0) return undefined
+  return values.length === 1 ? { share: values[0] as number, low: 0, high: 1 } : meanWithin(values)
 }
 
 /** Shuffled and cut into as many hands as there are; what is left over belongs to none. */
@@ -132,45 +176,40 @@ export function dealt({ members }: Pick<Scene, 'members'>, share: number, chance
   })
 }
 
-function figuresOf(placement: Placement): Record<Figure, number | undefined> {
-  const { linkage, stripeSeen, storersNamed, marks } = placement
+/** Means over the placements of one network that have the figure; of marks, of all that there was to join. */
+function figuresOf(placed: readonly Placement[]): Record<Figure, number | undefined> {
+  const mean = (of: (placement: Placement) => number | undefined): number | undefined => {
+    const values = placed.map(of).filter((value) => value !== undefined && !Number.isNaN(value)) as number[]
+    return values.length === 0 ? undefined : meanOf(values)
+  }
+  const joined = (place: 'circuits' | 'requests'): number | undefined => {
+    const counts = placed.map(({ marks }) => marks[place])
+    const trials = total(counts, 'trials')
+    return trials === 0 ? undefined : total(counts, 'right') / trials
+  }
   const naming = (['get', 'put'] as const).flatMap((kind) =>
-    NAMING.map((name) => [`${kind} ${name}`, placement[kind][name]] as const),
+    NAMING.map((name) => [`${kind} ${name}`, mean((placement) => placement[kind][name])] as const),
   )
   const linked = BASES.flatMap((basis) =>
-    (['share', 'purity'] as const).map((name) => [`${basis} ${name}`, linkage[basis][name]] as const),
+    (['share', 'purity'] as const).map(
+      (name) => [`${basis} ${name}`, mean(({ linkage }) => linkage[basis][name])] as const,
+    ),
   )
   return Object.fromEntries([
     ...naming,
     ...linked,
-    ['stripeSeen', stripeSeen],
-    ['storersNamed', storersNamed],
-    ['marked circuits', marks.circuits],
-    ['marked requests', marks.requests],
+    ['stripeSeen', mean(({ stripeSeen }) => stripeSeen)],
+    ['storersNamed', mean(({ storersNamed }) => storersNamed)],
+    ['marked circuits', joined('circuits')],
+    ['marked requests', joined('requests')],
   ]) as Record<Figure, number | undefined>
-}
-
-/** Each figure over those that have it. */
-function combined<T>(
-  all: readonly Record<Figure, number | undefined>[],
-  how: (values: readonly number[]) => T,
-): Record<Figure, T | undefined> {
-  const names = Object.keys(all[0] ?? {}) as Figure[]
-  const entries = names.map((name) => {
-    const values = all
-      .map((figures) => figures[name])
-      .filter((value) => value !== undefined)
-      .filter((value) => !Number.isNaN(value))
-    return [name, values.length > (how === (meanWithin as unknown) ? 1 : 0) ? how(values) : undefined] as const
-  })
-  return Object.fromEntries(entries) as Record<Figure, T | undefined>
 }
 
 function neighbourFigures(told: readonly Told[]): NeighbourFigures {
   const all = (of: keyof Told): number[] => told.flatMap((each) => each[of])
   const [area, right, guess] = [all('area'), all('right'), all('guess')]
-  const within = (values: readonly number[]) => (values.length > 1 ? meanWithin(values) : undefined)
-  return { gets: area.length, area: within(area), right: within(right), guess: within(guess) }
+  const over = (values: readonly number[]) => (values.length > 1 ? meanWithin(values) : undefined)
+  return { gets: area.length, area: over(area), right: over(right), guess: over(guess) }
 }
 
 function summed(all: readonly Alone[]): Alone {

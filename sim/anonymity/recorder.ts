@@ -7,7 +7,6 @@
  * node does not open itself.
  */
 import { CELL_SIZE, toHex } from '../../core/index.ts'
-import type { Router } from '../../node/roles/router.ts'
 import {
   COMMANDS,
   decodeCall,
@@ -22,6 +21,8 @@ import {
 import type { SimHost } from '../host.ts'
 import type { World } from '../world.ts'
 import type { GatewaySighting, Leg, Recording, RingSighting, SightedKind } from './recording.ts'
+
+type Router = NonNullable<NonNullable<SimHost['node']>['member']>['router']
 
 export class Recorder implements Recording {
   readonly self: string

@@ -27,6 +27,8 @@ const ALONE_PAUSE_MS = 250
 export interface Naming {
   /** Chance that the one it names did it. */
   readonly right: number
+  /** Of all: named rightly and with more than even belief, so without the lucky guesses. */
+  readonly found: number
   /** Entropy of its belief over the most that it could be. */
   readonly degree: number
   /** Users whose guard is its own. */
@@ -57,10 +59,16 @@ export interface Placement {
   readonly marks: Marks
 }
 
-/** What joins two sightings by their bytes alone; undefined when there was nothing to join. */
+/** So many right of so many. */
+export interface Counted {
+  readonly right: number
+  readonly trials: number
+}
+
+/** What is joined by its bytes alone, of what was seen at two places. */
 export interface Marks {
-  readonly circuits: number | undefined
-  readonly requests: number | undefined
+  readonly circuits: Counted
+  readonly requests: Counted
 }
 
 export function scorePlacement(scene: Scene, hostile: ReadonlySet<string>, chance: Chance): Placement {
@@ -100,6 +108,7 @@ function scoreNaming(of: { scene: Scene; adversary: Adversary; deeds: readonly D
   const { observed } = adversary
   return {
     right: meanOf(targeted.map(({ deed, belief }) => rightOf(belief, deed))),
+    found: meanOf(targeted.map(({ deed, belief }) => (isClaim(belief) ? rightOf(belief, deed) : 0))),
     degree: meanOf(targeted.map(({ belief }) => entropyOf(belief) / Math.log2(scene.members.length))),
     guarded: meanOf(deeds.map(({ who }) => (observed.has(who) ? 1 : 0))),
     claimsRight: claims.length === 0 ? undefined : meanOf(claims.map(({ deed, belief }) => rightOf(belief, deed))),
@@ -168,7 +177,7 @@ function storersNamed(
 }
 
 /** Who has the address knows all names: the holders that it works out and that do hold. */
-export function scoreTargetedStorer(scene: Scene): { readonly right: number; readonly trials: number } {
+export function scoreTargetedStorer(scene: Scene): Counted {
   const adversary = new Adversary([], scene.members)
   const names = scene.targets.flatMap(({ stripes }) => stripes.flat())
   const pairs = names.flatMap((name) => adversary.keepersOf(name, COPIES).map((key) => ({ name, key })))
@@ -190,8 +199,8 @@ function scoreMarks(adversary: Adversary, pool: readonly Recording[]): Marks {
   const twice = (seen: Map<string, Set<string>>) => [...seen.values()].filter(({ size }) => size > 1).length
   const both = twice(nodes.ref)
   return {
-    circuits: joined.length === 0 ? undefined : joined.filter(({ isByMark }) => isByMark).length / joined.length,
-    requests: both === 0 ? undefined : Math.min(1, twice(nodes.rid) / both),
+    circuits: { right: joined.filter(({ isByMark }) => isByMark).length, trials: joined.length },
+    requests: { right: Math.min(both, twice(nodes.rid)), trials: both },
   }
 }
 

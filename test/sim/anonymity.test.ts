@@ -33,7 +33,7 @@ describe('the adversary', () => {
   it('sees nothing and names nobody better than a guess when no node is hostile', () => {
     const { get, put, stripeSeen, storersNamed } = scorePlacement(scene, new Set(), new Chance('none'))
     for (const naming of [get, put]) {
-      expect(naming).toMatchObject({ guarded: 0, claimsRight: undefined, requestsSeen: 0, requestsNamed: 0 })
+      expect(naming).toMatchObject({ found: 0, guarded: 0, claimsRight: undefined, requestsSeen: 0, requestsNamed: 0 })
       expect(naming.right).toBeCloseTo(1 / wish.nodes)
       expect(naming.degree).toBeCloseTo(1)
     }

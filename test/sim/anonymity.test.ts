@@ -145,7 +145,7 @@ describe('the measurement', () => {
     const hashWith = async (tap: (network: () => SimNetwork) => Tamper): Promise<string> => {
       const network: SimNetwork = new SimNetwork({
         seed: 3,
-        nodes: 18,
+        nodes: 12,
         clients: 1,
         profile: { ...SIM_PROFILE, gateways: 2 },
         hostileShare: 0,
@@ -157,7 +157,7 @@ describe('the measurement', () => {
         drift: 0,
       })
       await network.start()
-      await network.world.run(() => network.world.nowMs > 150_000)
+      await network.world.run(() => network.world.nowMs > 100_000)
       return network.world.trace.hash()
     }
     const plain = await hashWith(() => (transport) => transport)

@@ -1,5 +1,5 @@
 /** The door of node/system: the makers of the ports, and all that touches the machine. */
-export { formatHostPort, type HostPort, parseHostPort } from './address.ts'
+export { formatHostPort, type HostPort, isLoopback, isNumeric, parseHostPort } from './address.ts'
 export { systemJitter, systemRandom } from './chance.ts'
 export { systemClock } from './clock.ts'
 export { checkControlFolder, controlPathOf } from './control-path.ts'
@@ -14,8 +14,12 @@ export {
   LinkTimeoutError,
   LinkUnreachableError,
   ListenError,
+  NameRefusedError,
   OtherNetworkError,
   PortInUseError,
+  ProxyProtocolError,
+  ProxyRefusedError,
+  ProxyUnreachableError,
   TransportClosedError,
   WrongCertificateError,
 } from './errors.ts'
@@ -32,5 +36,6 @@ export {
   programVersion,
   tuneCollector,
 } from './process.ts'
+export { parseProxy, type SocksProxy } from './socks.ts'
 export { openStateStore } from './state-store.ts'
 export { type CountedTransport, makeTransport, type TransportCounts, type TransportOptions } from './transport.ts'

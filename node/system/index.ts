@@ -25,7 +25,7 @@ export {
 } from './errors.ts'
 export { type Home, homePathOf, openHome } from './files.ts'
 export { type HomeLock, homeHolder, lockHome } from './home-lock.ts'
-export { TRANSPORT_LIMITS, type TransportLimits } from './link-settings.ts'
+export { proxyLoginOf, TRANSPORT_LIMITS, type TransportLimits } from './link-settings.ts'
 export { type LogOptions, makeLog } from './log.ts'
 export { type MetricSource, type Metrics, makeMetrics, serveMetrics } from './metrics.ts'
 export {
@@ -34,6 +34,7 @@ export {
   processId,
   processRssBytes,
   programVersion,
+  surroundings,
   tuneCollector,
 } from './process.ts'
 export { parseProxy, type SocksProxy } from './socks.ts'

@@ -21,18 +21,23 @@ export interface RunOptions {
   readonly folder?: string
   /** Standard input; empty unless given. */
   readonly input?: Uint8Array
+  /** Variables besides those of the tests. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Options of Node itself. */
+  readonly nodeOptions?: readonly string[]
 }
 
 /** Resolves with what the command said, however it ended. */
 export function hush(words: readonly string[], options: RunOptions = {}): Promise<Ran> {
-  return runProgram([process.execPath, MAIN, ...words], options)
+  return runProgram([process.execPath, ...(options.nodeOptions ?? []), MAIN, ...words], options)
 }
 
 /** `tar`, `sh` and the like, run in the same way. */
 export function runProgram([program = '', ...words]: readonly string[], options: RunOptions = {}): Promise<Ran> {
   if (!existsSync(MAIN)) throw new Error(`${MAIN} is not there: npm run build`)
   return new Promise((resolve, reject) => {
-    const { HUSH_HOME: _, ...env } = process.env
+    const { HUSH_HOME: _, ...given } = process.env
+    const env = { ...given, ...options.env }
     const child = spawn(program, words, { stdio: 'pipe', env, ...(options.folder && { cwd: options.folder }) })
     const late = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS)
     const told: Buffer[] = []

@@ -24,7 +24,15 @@ import {
 } from './config.ts'
 import { ControlServer } from './control/server.ts'
 import { addNodeMetrics } from './metrics.ts'
-import { type Hazard, hazardText, judge, processHazards, proxyVariableHazards, settingHazards } from './safety.ts'
+import {
+  type Hazard,
+  hazardText,
+  isNumericAddress,
+  judge,
+  processHazards,
+  proxyVariableHazards,
+  settingHazards,
+} from './safety.ts'
 import {
   type ControlSocket,
   type Home,
@@ -152,6 +160,7 @@ async function runLocked(
       }),
       hasPrefixLimits: config.prefixLimits,
       linkLimits: { linksMax: config.links.max },
+      ...(config.anonymity === 'strict' && proxy === undefined && { mayDial: isNumericAddress }),
     },
   )
   const metrics = makeMetrics({ withProcess: true })

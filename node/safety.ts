@@ -111,7 +111,8 @@ function proxyHazards({ role, listen, advertise, proxy }: SafetySettings): Hazar
   return hazards
 }
 
-function isNumericAddress(address: string): boolean {
+/** Whether nobody has to look it up. */
+export function isNumericAddress(address: string): boolean {
   const place = parseHostPort(address)
   return place !== undefined && isNumeric(place)
 }

@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-const MAIN = process.env.HUSH_E2E_MAIN ?? fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url))
+export const MAIN = process.env.HUSH_E2E_MAIN ?? fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url))
 /** No command of these tests may take longer; one that does is ended, and its code is null. */
 const PATIENCE_MS = 150_000
 
@@ -25,11 +25,14 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Options of Node itself. */
   readonly nodeOptions?: readonly string[]
+  /** Program and words to run it under, such as those that enter a network namespace. */
+  readonly under?: readonly string[]
 }
 
 /** Resolves with what the command said, however it ended. */
 export function hush(words: readonly string[], options: RunOptions = {}): Promise<Ran> {
-  return runProgram([process.execPath, ...(options.nodeOptions ?? []), MAIN, ...words], options)
+  const { under = [], nodeOptions = [] } = options
+  return runProgram([...under, process.execPath, ...nodeOptions, MAIN, ...words], options)
 }
 
 /** `tar`, `sh` and the like, run in the same way. */

@@ -43,6 +43,7 @@ export interface Counts {
 /** Why a namespace cannot be made here; undefined when it can. */
 export function whyNotHere(): string | undefined {
   try {
+    execFileSync('ip', ['-V'], { stdio: 'pipe' })
     execFileSync('unshare', ['-n', 'sh', '-c', `${makeSink()} && tcpdump --version`], { stdio: 'pipe' })
     return undefined
   } catch (error) {

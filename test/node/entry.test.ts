@@ -117,7 +117,7 @@ describe('a client that knows of nobody', () => {
 describe('guards', () => {
   it('are never drawn among nodes that this side may not dial', async () => {
     const view = viewOf(1, 2)
-    view.admit(unsignedOf(3, { addresses: ['a.example:4100'] }), EPOCH_MS)
+    for (let seed = 3; seed < 20; seed++) view.admit(unsignedOf(seed, { addresses: ['a.example:4100'] }), EPOCH_MS)
     const guards = new Scene().guards(view, (address) => !address.startsWith('a.example'))
     await guards.take()
     expect(guards.ids.map((id) => toHex(id)).sort()).toEqual([1, 2].map((seed) => toHex(unsignedOf(seed).id)).sort())

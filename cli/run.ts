@@ -17,6 +17,7 @@ import { contextOf, isHome } from './context.ts'
 import { UsageError } from './errors.ts'
 import { EXIT, errorText, exitCodeOf } from './render/errors.ts'
 import { Voice } from './render/voice.ts'
+import { checkSafety } from './safety.ts'
 import type { World } from './world.ts'
 
 /** Runs `hush` with these words (without the program's own) and resolves with its exit code. */
@@ -26,8 +27,9 @@ export async function run(words: readonly string[], world: World): Promise<numbe
   const program = makeProgram(world, (code) => {
     exit = code
   })
-  program.hook('preAction', (_, command) => {
+  program.hook('preAction', async (_, command) => {
     chosen = command
+    await checkSafety(world, command)
   })
   // Before commander has read the words, only they can tell.
   const isJson = words.includes('--json')
@@ -63,10 +65,14 @@ Joining a network:
   hush put report.pdf                              hush get ADDRESS
   tar c folder | hush put -                        hush get ADDRESS -o - | tar x
   hush put --public report.pdf                     a short address, 32 bytes, new each time
+  hush init --join INVITE --client --proxy socks5://127.0.0.1:9050      all links over Tor
   hush check ADDRESS                               how well it can be reached
   hush repair ADDRESS                              rebuild what is missing, renew the rest
   hush keep ADDRESS                                have the daemon do that every week
   hush down
+
+A setting, variable or option that would undo anonymity is refused, with its reason, as long as the home's
+config.json says "anonymity": "strict"; with "unsafe" it is warned of. docs/spec/safety.md lists them.
 
 Answers go to standard output, everything else to standard error. --json makes both readable for
 programs. Exit codes: 0 done, 2 input, 3 degraded, 4 unavailable, 5 another node's fault,

@@ -40,6 +40,7 @@ import { Calls } from './calls.ts'
 import { CircuitPool } from './circuit-pool.ts'
 import { CircuitTable } from './circuit-table.ts'
 import type { SeedContact } from './config.ts'
+import { Entry } from './entry.ts'
 import { Guards } from './guards.ts'
 import type { LinkLimits, Standing } from './link-limits.ts'
 import { type Contact, LinkTable, type PeerLink } from './links.ts'
@@ -86,6 +87,8 @@ export interface NodeSettings {
   /** Between a put and the reading back of its shards. SPEC repair §7 */
   readonly readBackMs: { readonly min: number; readonly max: number }
   readonly linkLimits?: Partial<LinkLimits>
+  /** Whether this side may dial such an address at all; any unless given. SPEC safety §2 */
+  readonly mayDial?: (address: string) => boolean
 }
 
 const VIEW_KEY = 'view'
@@ -115,6 +118,7 @@ export class HushNode {
   readonly #key: SigningKey
   readonly #calls: Calls
   readonly #contacts = new Map<string, Contact>()
+  readonly #entry: Entry
   #listener: Listener | undefined
   #admitting = 0
   #isStopped = false
@@ -158,7 +162,10 @@ export class HushNode {
       networkCreatedMs: settings.networkCreatedMs,
       selfId,
       reach,
+      mayDial: settings.mayDial,
     })
+    const seeds = settings.seeds.map((seed) => seed.id)
+    this.#entry = new Entry({ clock, jitter, guards: this.guards, seeds, reach })
     const poolPorts = {
       clock,
       jitter,
@@ -248,7 +255,7 @@ export class HushNode {
 
   /** An open link to a node of the view, or undefined; what came of it is noted in the view. */
   async reach(id: NodeId): Promise<PeerLink | undefined> {
-    const contact = this.view.get(id) ?? this.#contacts.get(keyOf(id))
+    const contact = this.view.get(id) ?? this.guards.contactOf(id) ?? this.#contacts.get(keyOf(id))
     if (contact === undefined || this.#isStopped) return undefined
     try {
       const peer = await this.links.to(contact)
@@ -387,12 +394,16 @@ export class HushNode {
     this.#p.log('error', 'a descriptor could not be checked', { reason: messageOf(error) })
   }
 
-  /** Who to compare views with: a node any member, a client its guard, and to begin with a seed. */
+  /** Who to compare views with: a node any member, to begin with a seed; a client its guard (entry.ts). */
   async #gossipPartner(): Promise<PeerLink | undefined> {
     const nowMs = this.#p.clock.nowMs()
     const self = this.member?.id
     const members = this.view.reachable(nowMs).filter((id) => self === undefined || !equalBytes(id, self))
-    if (this.settings.node === undefined && members.length > 0) return (await this.guards.take())?.link
+    if (this.settings.node === undefined) {
+      if (members.length === 0) return this.#entry.link()
+      this.#entry.arrived()
+      return (await this.guards.take())?.link
+    }
     const seeds = this.settings.seeds.map((seed) => seed.id).filter((id) => self === undefined || !equalBytes(id, self))
     // Now and then a seed: two halves of a network that have lost each other find together again.
     const pool = members.length === 0 || this.#p.jitter.uint32() % 16 === 0 ? seeds : members

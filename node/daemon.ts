@@ -19,10 +19,21 @@ import {
   parseNetwork,
   pauseBeforeReadBackMs,
   profileOf,
+  proxyOf,
+  safetySettingsOf,
   seedsOf,
 } from './config.ts'
 import { ControlServer } from './control/server.ts'
 import { addNodeMetrics } from './metrics.ts'
+import {
+  type Hazard,
+  hazardText,
+  isNumericAddress,
+  judge,
+  processHazards,
+  proxyVariableHazards,
+  settingHazards,
+} from './safety.ts'
 import {
   type ControlSocket,
   type Home,
@@ -40,6 +51,7 @@ import {
   programVersion,
   serveControl,
   serveMetrics,
+  surroundings,
   systemClock,
   systemJitter,
   systemRandom,
@@ -68,7 +80,7 @@ interface HomeFiles {
 
 /**
  * Runs until stopped; resolves with the exit code. `onReady` is called once the control API answers.
- * Throws what hinders the start: no home, a second daemon, a port in use, a bad file.
+ * Throws what hinders the start: no home, a second daemon, a port in use, a bad file, an unsafe setting.
  */
 export async function runDaemon(options: {
   readonly home: string
@@ -78,11 +90,13 @@ export async function runDaemon(options: {
   tuneCollector()
   const home = openHome(options.home)
   const files = readFiles(home)
+  const hazards = hazardsOf(files)
   const clock = systemClock()
   const jitter = systemJitter()
   const lock = await lockHome(home, { jitter })
   try {
-    return await runLocked(home, files, { clock, jitter, lock, ...(options.onReady && { onReady: options.onReady }) })
+    const onReady = options.onReady && { onReady: options.onReady }
+    return await runLocked(home, files, { clock, jitter, lock, hazards, ...onReady })
   } finally {
     lock.release()
   }
@@ -95,12 +109,14 @@ async function runLocked(
     clock: ReturnType<typeof systemClock>
     jitter: ReturnType<typeof systemJitter>
     lock: HomeLock
+    hazards: readonly Hazard[]
     onReady?: () => void
   },
 ): Promise<number> {
   const { clock, jitter } = run
   const random = systemRandom()
   const log = makeLog({ level: config.logLevel })
+  for (const hazard of run.hazards) log('warn', 'unsafe', { reason: hazardText(hazard) })
   const networkId = networkIdOf(network)
   const isNode = config.role === 'node'
   const cacheBytes = Math.floor(config.quotaBytes * config.cacheShare)
@@ -111,6 +127,9 @@ async function runLocked(
   const pending = openLmdbStore({ path: home.folder('pending'), quotaBytes: PENDING_QUOTA_BYTES, cacheBytes: 0 }).store
   const keyLog = keyLogOfEnvironment()
   const dialFrom = dialFromOf(config)
+  const proxy = proxyOf(config, networkId)
+  if (proxy !== undefined && isNode)
+    log('warn', 'past-the-proxy', { reason: 'links that others open to this node do not go through the proxy' })
   const transport = makeTransport({
     seed: bytesOf(identity.seed),
     networkId,
@@ -119,6 +138,8 @@ async function runLocked(
     limits: linkBoundsOf(config),
     ...(dialFrom !== undefined && { dialFrom }),
     ...(keyLog && { keyLog }),
+    ...(proxy && { proxy }),
+    mayLookUp: config.anonymity === 'unsafe',
   })
   const node = new HushNode(
     { clock, jitter, random, log, state: openStateStore(home.folder('state')), transport, store, cache, pending },
@@ -141,6 +162,7 @@ async function runLocked(
       hasPrefixLimits: config.prefixLimits,
       readBackMs: pauseBeforeReadBackMs(config),
       linkLimits: { linksMax: config.links.max },
+      ...(config.anonymity === 'strict' && proxy === undefined && { mayDial: isNumericAddress }),
     },
   )
   const metrics = makeMetrics({ withProcess: true })
@@ -207,6 +229,14 @@ async function runLocked(
     await pending.close()
     log('info', 'stopped')
   }
+}
+
+/** What undoes anonymity here and is permitted. Throws UnsafeSettingError for what is not. */
+function hazardsOf({ config, network }: HomeFiles): readonly Hazard[] {
+  const settings = safetySettingsOf(config, network)
+  const start = surroundings()
+  const hazards = [...settingHazards(settings), ...processHazards(start), ...proxyVariableHazards(start, settings)]
+  return judge(config.anonymity, hazards)
 }
 
 function readFiles(home: Home): HomeFiles {

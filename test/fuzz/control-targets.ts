@@ -413,6 +413,7 @@ const commandLine: Target = {
       stdout: out.stream,
       stderr: err.stream,
       env: {},
+      nodeOptions: [],
       folder,
       userFolder: folder,
       temporaryFolder: folder,

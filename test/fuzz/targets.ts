@@ -8,6 +8,7 @@ import { cryptoTargets } from './crypto-targets.ts'
 import { homeTargets } from './home-targets.ts'
 import { messageTargets } from './message-targets.ts'
 import { nodeTargets } from './node-targets.ts'
+import { safetyTargets } from './safety-targets.ts'
 import { storageTargets } from './storage-targets.ts'
 import type { Target } from './target.ts'
 
@@ -19,6 +20,7 @@ export const TARGETS: readonly Target[] = [
   ...homeTargets,
   ...nodeTargets,
   ...controlTargets,
+  ...safetyTargets,
 ] as readonly Target[]
 
 /** Functions with a decoder's name that take no bytes or text from outside, and why. */

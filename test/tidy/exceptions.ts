@@ -15,6 +15,11 @@ export const EXCEPTIONS: readonly Exception[] = [
     what: 'node/home.ts',
     why: '`hush init` and `hush testnet` lay out home folders before any daemon runs',
   },
+  {
+    where: 'cli/safety.ts',
+    what: 'node/safety.ts',
+    why: 'each command judges its own process before it runs, with the same rules as the daemon',
+  },
   ...['exchange', 'server'].map((file) => ({
     where: `node/control/${file}.ts`,
     what: 'node:http',

@@ -3,7 +3,7 @@
  * ports get their real makers. SPEC home §1-§3
  */
 import { LocalError } from '../core/index.ts'
-import { openLmdbStore } from '../storage/index.ts'
+import { openLmdbRecords, openLmdbStore } from '../storage/index.ts'
 import { HushNode } from './compose.ts'
 import {
   bytesOf,
@@ -108,6 +108,7 @@ async function runLocked(
   const keeping = isNode ? { quotaBytes: config.quotaBytes - cacheBytes, cacheBytes } : { quotaBytes: 0, cacheBytes: 0 }
   const { store, cache } = openLmdbStore({ path: home.folder('shards'), ...keeping, onCorrupt, pause })
   const pending = openLmdbStore({ path: home.folder('pending'), quotaBytes: PENDING_QUOTA_BYTES, cacheBytes: 0 }).store
+  const records = openLmdbRecords({ path: home.folder('ledger'), pause })
   const keyLog = keyLogOfEnvironment()
   const dialFrom = dialFromOf(config)
   const transport = makeTransport({
@@ -120,7 +121,18 @@ async function runLocked(
     ...(keyLog && { keyLog }),
   })
   const node = new HushNode(
-    { clock, jitter, random, log, state: openStateStore(home.folder('state')), transport, store, cache, pending },
+    {
+      clock,
+      jitter,
+      random,
+      log,
+      state: openStateStore(home.folder('state')),
+      transport,
+      store,
+      cache,
+      pending,
+      records,
+    },
     {
       profile: profileOf(network),
       networkId,
@@ -139,6 +151,7 @@ async function runLocked(
       }),
       hasPrefixLimits: config.prefixLimits,
       linkLimits: { linksMax: config.links.max },
+      ...(config.uploadBytesPerSecond !== undefined && { uploadBytesPerSecond: config.uploadBytesPerSecond }),
     },
   )
   const metrics = makeMetrics({ withProcess: true })
@@ -203,6 +216,7 @@ async function runLocked(
     await transport.close()
     await store.close()
     await pending.close()
+    await records.close()
     log('info', 'stopped')
   }
 }

@@ -18,6 +18,7 @@ import {
   toHex,
 } from '../../core/index.ts'
 import {
+  dataPrice,
   decodeRingRequest,
   encodeRingGet,
   encodeRingOutcome,
@@ -36,10 +37,12 @@ import {
   RID_SIZE,
   type RingRequestMessage,
   type RingState,
+  storePrice,
   type View,
 } from '../../routing/index.ts'
 import { type ContentRef, locationOf, type ShardCache, verifyContent, verifyLeaves } from '../../storage/index.ts'
 import type { PeerLink } from '../links.ts'
+import type { Accounts } from './accounts.ts'
 import { cut, type Keeper, REGION_EXTRA, readRef } from './keeper.ts'
 
 /** A waiting hop says so this often ... */
@@ -66,6 +69,7 @@ export interface RouterPorts {
   readonly view: View
   readonly keeper: Keeper
   readonly cache: ShardCache
+  readonly accounts: Pick<Accounts, 'admit' | 'served' | 'received' | 'answered'>
   readonly selfId: NodeId
   readonly copies: number
   /** Undefined until this node has joined. */
@@ -129,6 +133,9 @@ export class Router {
   #serve(peer: PeerLink, request: Extract<RingRequestMessage, { kind: 'rget' | 'rput' | 'rrenew' }>): void {
     // Only ring members may ask without a circuit: a client that did would show itself.
     if (peer.id === undefined) return void peer.sendMessage(encodeRingOutcome(request.rid, BUSY), 'control')
+    if (this.#p.accounts.admit(peer) === 'refuse') {
+      return void peer.sendMessage(encodeRingOutcome(request.rid, BUSY), 'control')
+    }
     const answer = this.#admit(request, peer.id)
     let timer: Timer | undefined
     const wait = (): void => {
@@ -140,7 +147,8 @@ export class Router {
     wait()
     void answer.then((outcome) => {
       timer?.cancel()
-      peer.sendMessage(encodeRingOutcome(request.rid, outcome))
+      if (peer.sendMessage(encodeRingOutcome(request.rid, outcome)))
+        this.#p.accounts.served(peer, this.#price(requestOf(request), outcome))
     })
   }
 
@@ -178,7 +186,11 @@ export class Router {
       const place = this.#placeOf(locationOf(ref), { sender, isPastOwner: false })
       if (place === 'refused') return BUSY
       if (place !== 'elsewhere') return await this.#p.keeper.accept(ref, put)
-      return await this.#forward(ref, { encode: (rid) => encodeRingPut(rid, put), isGood: isReceiptFor(put.nonce) })
+      return await this.#forward(ref, {
+        asked: put,
+        encode: (rid) => encodeRingPut(rid, put),
+        isGood: isReceiptFor(put.nonce),
+      })
     } finally {
       this.#puts--
     }
@@ -193,7 +205,7 @@ export class Router {
       if (place === 'refused') return BUSY
       if (place !== 'elsewhere') return await this.#p.keeper.renew(ref, renew)
       const encode = (rid: Uint8Array): Uint8Array => encodeRingRenew(rid, renew)
-      return await this.#forward(ref, { encode, isGood: isReceiptFor(renew.nonce) })
+      return await this.#forward(ref, { asked: renew, encode, isGood: isReceiptFor(renew.nonce) })
     } finally {
       this.#requests--
     }
@@ -244,7 +256,7 @@ export class Router {
     const isData = (outcome: Outcome): boolean => outcome.end === 'data' && isGood(ref, get, outcome)
     const encode = (rid: Uint8Array): Uint8Array => encodeRingGet(rid, get)
     const only = onlyTo === undefined ? {} : { onlyTo }
-    const outcome = await this.#forward(ref, { encode, isGood: isData, asksOn: true, ...only })
+    const outcome = await this.#forward(ref, { asked: get, encode, isGood: isData, asksOn: true, ...only })
     if (outcome.end === 'data' && isWhole(get.range) && below(this.#p.jitter, 2) === 0) {
       this.#p.cache.put(ref, outcome.leaves)
     }
@@ -254,6 +266,7 @@ export class Router {
   async #forward(
     ref: ContentRef,
     request: {
+      asked: GetRequest | PutRequest | RenewRequest
       encode: (rid: Uint8Array) => Uint8Array
       isGood: (outcome: Outcome) => boolean
       /** One member's word that there is nothing is not taken for all: the next one of the region is asked. */
@@ -281,8 +294,14 @@ export class Router {
         if (outcome?.end === 'none') {
           if (!isOneOfSome) return outcome
           last = outcome
-        } else if (outcome !== undefined && outcome.end !== 'busy') {
-          if (request.isGood(outcome)) return outcome
+        } else if (outcome === undefined) this.#p.accounts.answered(peer, false)
+        else if (outcome.end !== 'busy') {
+          const isGood = request.isGood(outcome)
+          this.#p.accounts.answered(peer, isGood)
+          if (isGood) {
+            this.#p.accounts.received(peer, this.#price(request.asked, outcome))
+            return outcome
+          }
           this.counts.badData++
           this.#p.log('warn', 'bad data from a hop')
         }
@@ -290,6 +309,14 @@ export class Router {
       if (request.onlyTo !== undefined) return peer === undefined ? NOT_FOUND : last
     }
     return last
+  }
+
+  /** The same for who asks and who answers, whoever they are. SPEC ledger §1 */
+  #price(asked: GetRequest | PutRequest | RenewRequest, outcome: Outcome): number {
+    if (outcome.end === 'data') return dataPrice(outcome.leaves.length)
+    if (outcome.end !== 'stored' || !('leaseDays' in asked)) return 0
+    const sizeBytes = 'bytes' in asked ? asked.bytes.length : 1
+    return storePrice(sizeBytes, { days: asked.leaseDays, copies: this.#p.copies })
   }
 
   #nextHop(location: Uint8Array, exclude: readonly NodeId[]): { hop: NodeId; isOwner: boolean } | undefined {
@@ -334,4 +361,11 @@ function isGood(ref: ContentRef, get: GetRequest, outcome: Extract<Outcome, { en
   return isWhole(get.range)
     ? verifyContent(ref, outcome.leaves)
     : verifyLeaves(ref, get.range, outcome.leaves, outcome.proof)
+}
+
+function requestOf(
+  request: Extract<RingRequestMessage, { kind: 'rget' | 'rput' | 'rrenew' }>,
+): GetRequest | PutRequest | RenewRequest {
+  if (request.kind === 'rget') return request.get
+  return request.kind === 'rput' ? request.put : request.renew
 }

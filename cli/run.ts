@@ -7,6 +7,7 @@ import { downCommand } from './commands/down.ts'
 import { getCommand } from './commands/get.ts'
 import { initCommand } from './commands/init.ts'
 import { keepCommand } from './commands/keep.ts'
+import { ledgerCommand } from './commands/ledger.ts'
 import { networkCommand } from './commands/network.ts'
 import { putCommand } from './commands/put.ts'
 import { repairCommand, repairKeyCommand } from './commands/repair.ts'
@@ -66,6 +67,7 @@ Joining a network:
   hush check ADDRESS                               how well it can be reached
   hush repair ADDRESS                              rebuild what is missing, renew the rest
   hush keep ADDRESS                                have the daemon do that every week
+  hush ledger                                      who has served whom
   hush down
 
 Answers go to standard output, everything else to standard error. --json makes both readable for
@@ -90,6 +92,7 @@ function makeProgram(world: World, setExit: (code: number) => void): Command {
   program.addCommand(upCommand(world, setExit))
   program.addCommand(downCommand(world))
   program.addCommand(statusCommand(world))
+  program.addCommand(ledgerCommand(world, setExit))
   program.addCommand(inviteCommand(world))
   program.addCommand(networkCommand(world))
   program.addCommand(testnetCommand(world, setExit))

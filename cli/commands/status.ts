@@ -60,6 +60,9 @@ export function statusText(status: Status): string {
     ['still to place', countText(status.pending.shards, 'shard')],
     ['memory', sizeText(status.memory.rssBytes)],
   )
+  const { ledger } = status
+  if (ledger !== undefined && ledger.slowedBy > 0)
+    facts.push(['slowed', `by ${countText(ledger.slowedBy, 'busy peer')}; hush ledger tells why`])
   if (status.keeping !== undefined && status.keeping.objects > 0) facts.push(['keeping', keepingText(status.keeping)])
   return factsText(facts)
 }

@@ -207,6 +207,12 @@ export class Accounts {
 
   // --- for people ----------------------------------------------------------------------------------
 
+  get ownKey(): PublicKey {
+    return this.#p.key.publicKey
+  }
+  get load(): number {
+    return this.#p.load()
+  }
   get count(): number {
     return this.#books.size
   }
@@ -294,7 +300,15 @@ export class Accounts {
     account.isFraud = pair.fraud !== undefined
     const never = Number.NEGATIVE_INFINITY
     const usedMs = clock.monotonicMs()
-    const idle = { isDirty: false, isDue: false, fresh: [], sincePruned: 0, saidMs: never, noticedMs: never, heard: undefined }
+    const idle = {
+      isDirty: false,
+      isDue: false,
+      fresh: [],
+      sincePruned: 0,
+      saidMs: never,
+      noticedMs: never,
+      heard: undefined,
+    }
     return { peer, context, account, pair, ...idle, usedMs }
   }
 

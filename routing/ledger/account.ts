@@ -182,7 +182,8 @@ export class Account {
     const amount = owed + forgive
     const isNews = amount > 0 || limit !== this.#signedLimit
     if (!isNews) return undefined
-    if (forgive > 0 || limit !== this.#signedLimit) this.#unsignedSinceMs ??= at.nowMs
+    // Also when a proposal of this side was dropped for one of the peer: what it said is still to be said.
+    this.#unsignedSinceMs ??= at.nowMs
     const enough = Math.min(PROPOSE_CREDITS_MAX, Math.min(this.#limit, this.peerLimit) / 4)
     const isLate = at.nowMs - (this.#unsignedSinceMs ?? at.nowMs) >= PROPOSE_AFTER_MS
     if (amount < enough && !isLate) return undefined

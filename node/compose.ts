@@ -41,6 +41,7 @@ import { Calls } from './calls.ts'
 import { CircuitPool } from './circuit-pool.ts'
 import { CircuitTable } from './circuit-table.ts'
 import type { SeedContact } from './config.ts'
+import { Gate } from './gate.ts'
 import { Guards } from './guards.ts'
 import { LINK_LIMITS, type LinkLimits, type Standing } from './link-limits.ts'
 import { type Contact, LinkTable, type PeerLink } from './links.ts'
@@ -111,6 +112,7 @@ export class HushNode {
   readonly manners: Manners
   readonly accounts: Accounts
   readonly upload: Upload
+  readonly gate: Gate
   /** Set once this node has its id: relay, gateway, keeper. */
   member: Member | undefined
   address: string | undefined
@@ -138,7 +140,7 @@ export class HushNode {
     this.upload = new Upload({
       clock,
       bytesPerSecond: settings.uploadBytesPerSecond,
-      shareOf: (sender) => this.accounts.shareOf(sender as PeerLink),
+      shareOf: (sender) => this.accounts.shareOf(sender),
     })
     const heldBytesMax = settings.linkLimits?.heldBytesMax ?? LINK_LIMITS.heldBytesMax
     this.accounts = new Accounts({
@@ -153,6 +155,7 @@ export class HushNode {
       // Without a rate: what waits, against half of what may.
       load: () => this.upload.load ?? this.links.heldBytes / (heldBytesMax / 2),
     })
+    this.gate = new Gate({ upload: this.upload, isHeldBack: (peer) => this.accounts.isHeldBack(peer) })
     this.links = new LinkTable(ports, {
       upload: this.upload,
       limits: settings.linkLimits ?? {},
@@ -165,6 +168,7 @@ export class HushNode {
       },
       onClosed: (peer) => {
         this.accounts.onClosed(peer)
+        this.gate.onClosed(peer)
         this.#calls.closed(peer)
         this.circuits.onClosed(peer)
         this.member?.onClosed(peer)
@@ -352,6 +356,7 @@ export class HushNode {
         links: this.links,
         calls: this.#calls,
         accounts: this.accounts,
+        gate: this.gate,
         circuits: this.circuits,
         reach: (other) => this.reach(other),
         admit: (descriptors) => this.admit(descriptors),

@@ -30,6 +30,7 @@ import {
 import type { ShardCache, ShardStore } from '../storage/index.ts'
 import type { Calls } from './calls.ts'
 import type { CircuitTable } from './circuit-table.ts'
+import type { Gate } from './gate.ts'
 import type { LinkTable, PeerLink } from './links.ts'
 import type { Accounts } from './roles/accounts.ts'
 import { Gateway } from './roles/gateway.ts'
@@ -66,6 +67,7 @@ export interface MemberSettings {
   readonly links: LinkTable
   readonly calls: Calls
   readonly accounts: Accounts
+  readonly gate: Gate
   readonly circuits: CircuitTable
   readonly reach: (id: NodeId) => Promise<PeerLink | undefined>
   readonly admit: (descriptors: readonly Uint8Array[]) => Promise<void>
@@ -90,7 +92,7 @@ export class Member {
     this.#s = settings
     this.id = settings.id
     const { clock, jitter, random, log, store, cache } = ports
-    const { profile, networkId, view, calls, accounts, circuits, reach, key } = settings
+    const { profile, networkId, view, calls, accounts, gate, circuits, reach, key } = settings
     this.#onionKey = exchangeKeyFromSeed(settings.onionSeed)
     this.#descriptor = this.#sign()
     this.keeper = new Keeper({
@@ -144,6 +146,7 @@ export class Member {
       random,
       log,
       circuits,
+      gate,
       selfId: this.id,
       networkId,
       onionKeys: () => [this.#onionKey],

@@ -87,6 +87,7 @@ export function addNodeMetrics(
     'requests refused to peers that owe too much',
     () => node.accounts.counts.turnedAway,
   )
+  gauge('held_back_cells', 'cells of peers that owe too much that wait for their turn', () => node.gate.waiting)
   gauge('upload_load', 'of what may be sent, what is; above 1 links wait', () => node.accounts.load)
   counter('upload_bytes_total', 'bytes handed to links', () => node.upload.sentBytes)
 }

@@ -2,9 +2,11 @@
  * What a node sends, all links together: counted, and held to a rate when there is one. Links that wait for
  * room take turns in shares; cells of control priority are not held back. SPEC ledger §7
  */
-import type { Clock, Timer } from '../core/index.ts'
+import type { Clock, PublicKey, Timer } from '../core/index.ts'
 
 export interface Sender {
+  /** Of the peer whose share it has. */
+  readonly key: PublicKey
   /** Sends one cell if there is one and the link takes it; false: it has no use for its turn. */
   sendOne(): boolean
 }
@@ -40,6 +42,9 @@ export class Upload {
     this.#p = ports
   }
 
+  get hasRate(): boolean {
+    return this.#p.bytesPerSecond !== undefined
+  }
   get waiting(): number {
     return this.#waiting.size
   }
@@ -60,8 +65,7 @@ export class Upload {
       this.#refill(bytesPerSecond)
       const hasRoom = this.#room > 0 && (this.#waiting.size === 0 || this.#turn === sender)
       if (!hasRoom && !cell.isControl) {
-        if (!this.#waiting.has(sender)) this.#waiting.set(sender, this.#due)
-        this.#wake()
+        this.wait(sender)
         return false
       }
       this.#room -= cell.sizeBytes
@@ -70,6 +74,12 @@ export class Upload {
     this.#fade()
     this.#recent += cell.sizeBytes
     return true
+  }
+
+  /** Its sendOne is called when its turn comes. */
+  wait(sender: Sender): void {
+    if (!this.#waiting.has(sender)) this.#waiting.set(sender, this.#due)
+    this.#wake()
   }
 
   forget(sender: Sender): void {

@@ -5,6 +5,7 @@
  *                        [--trace TEXT]
  *   npm run sim -- --seeds 1-100 [--jobs 2] [--real-every 20] [--json FILE]
  *   npm run sim -- lookups [...]
+ *   npm run sim -- ledger [--minutes 30]
  *
  * The same seed, sizes and commit give the same trace hash. Exits 1 when anything was violated.
  */
@@ -14,6 +15,7 @@ import { cpus } from 'node:os'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { runLedger } from './ledger.ts'
 import { runLookups } from './lookups.ts'
 import { type RunReport, type RunWish, runSeed } from './run.ts'
 
@@ -53,6 +55,7 @@ const here = fileURLToPath(import.meta.url)
 const isFastTree = here.includes('/sim-fast/')
 
 if (process.argv[2] === 'lookups') await runLookups(process.argv.slice(3))
+else if (process.argv[2] === 'ledger') runLedger(process.argv.slice(3))
 else await main()
 
 async function main(): Promise<void> {

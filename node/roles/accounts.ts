@@ -49,6 +49,7 @@ import {
   receiveLedger,
   type Standing,
   sideOf,
+  uploadShare,
   type Word,
 } from '../../routing/index.ts'
 import type { PeerLink } from '../links.ts'
@@ -62,7 +63,6 @@ const RESEND_MS = 30_000
 const NOTICE_MS = 10_000
 /** A notice that was not repeated for so long no longer holds. */
 const NOTICE_VALID_MS = 30_000
-const SHARES: Readonly<Record<Word, number>> = { serve: 16, delay: 1, refuse: 0.25 }
 const MINUTE_MS = 60_000
 /** Old entries are looked for after so many new ones. */
 const PRUNE_EVERY = 256
@@ -175,12 +175,17 @@ export class Accounts {
     return word
   }
 
+  /** Whether what it asks for has to wait its turn now. */
+  isHeldBack(peer: PeerLink): boolean {
+    if (this.#p.load() < LOAD_SCARCE) return false
+    const word = this.#books.get(toHex(peer.key))?.account.standing().word
+    return word === 'delay' || word === 'refuse'
+  }
+
   /** Its share of what is sent while others wait. */
-  shareOf(peer: PeerLink): number {
+  shareOf(peer: { readonly key: PublicKey }): number {
     const book = this.#books.get(toHex(peer.key))
-    if (book === undefined) return SHARES.serve / 2
-    const { word, score } = book.account.standing()
-    return SHARES[word] * (0.5 + score / 2)
+    return uploadShare(book?.account.standing() ?? { word: 'serve', score: 0 })
   }
 
   // --- links ---------------------------------------------------------------------------------------

@@ -41,6 +41,13 @@ export interface Standing {
   readonly score: number
 }
 
+const SHARES: Readonly<Record<Word, number>> = { serve: 16, delay: 1, refuse: 0.25 }
+
+/** Its part of what is sent while others wait. SPEC ledger §7 */
+export function uploadShare({ word, score }: Pick<Standing, 'word' | 'score'>): number {
+  return SHARES[word] * (0.5 + score / 2)
+}
+
 export class Account {
   readonly side: Side
   #top: Entry | undefined

@@ -1,6 +1,8 @@
 /** What is sent, all links together: held to a rate, in shares. SPEC ledger §7 */
 import { describe, expect, it } from 'vitest'
-import type { Clock } from '../../core/index.ts'
+import type { Clock, PublicKey } from '../../core/index.ts'
+import { Gate } from '../../node/gate.ts'
+import type { PeerLink } from '../../node/links.ts'
 import { type Sender, Upload } from '../../node/upload.ts'
 
 const SIZE = 8_184
@@ -30,8 +32,11 @@ class Time {
   }
 }
 
+const KEY = new Uint8Array(32) as PublicKey
+
 /** Has always something to send. */
 class Greedy implements Sender {
+  readonly key = KEY
   sent = 0
   readonly #upload: Upload
   constructor(upload: Upload) {
@@ -83,14 +88,14 @@ describe('an upload with a rate', () => {
     const { upload } = world(new Map())
     const busy = new Greedy(upload)
     while (busy.sendOne()) {}
-    const other: Sender = { sendOne: () => false }
+    const other: Sender = { key: KEY, sendOne: () => false }
     expect(upload.admits(other, { sizeBytes: SIZE, isControl: false })).toBe(false)
     expect(upload.admits(other, { sizeBytes: SIZE, isControl: true })).toBe(true)
   })
 
   it('tells its load, which falls when nothing is sent', () => {
     const { time, upload } = world(new Map())
-    const sender: Sender = { sendOne: () => false }
+    const sender: Sender = { key: KEY, sendOne: () => false }
     for (let i = 0; i < 400; i++) {
       time.pass(20)
       upload.admits(sender, { sizeBytes: SIZE, isControl: false })
@@ -99,5 +104,48 @@ describe('an upload with a rate', () => {
     expect(upload.load).toBeLessThan(0.6)
     time.pass(20_000)
     expect(upload.load).toBeLessThan(0.05)
+  })
+})
+
+describe('a gate', () => {
+  it('lets a peer that is held back have its turn among what is sent, in order', () => {
+    const shares = new Map<Sender, number>()
+    const { time, upload } = world(shares)
+    const peer = { key: KEY } as PeerLink
+    let isHeldBack = true
+    const gate = new Gate({ upload, isHeldBack: () => isHeldBack })
+    const busy = new Greedy(upload)
+    shares.set(busy, 16)
+    while (busy.sendOne()) {}
+    const taken: number[] = []
+    for (let i = 0; i < 100; i++) expect(gate.pass(peer, () => taken.push(i))).toBe(true)
+    expect(taken).toEqual([])
+    const before = busy.sent
+    time.pass(5_000)
+    // One for each sixteen cells of the other: its share is 1.
+    expect(taken.length).toBeGreaterThan((busy.sent - before) / 20)
+    expect(taken.length).toBeLessThan((busy.sent - before) / 12)
+    isHeldBack = false
+    // What waits goes first, whatever changed meanwhile.
+    gate.pass(peer, () => taken.push(100))
+    time.pass(30_000)
+    expect(taken).toEqual(Array.from({ length: 101 }, (_, i) => i))
+    expect(gate.pass(peer, () => taken.push(101))).toBe(true)
+    expect(taken.at(-1)).toBe(101)
+  })
+
+  it('holds so much and no more, and forgets a link that closed', () => {
+    const { time, upload } = world(new Map())
+    const peer = { key: KEY } as PeerLink
+    const gate = new Gate({ upload, isHeldBack: () => true })
+    const busy = new Greedy(upload)
+    while (busy.sendOne()) {}
+    let taken = 0
+    let held = 0
+    while (gate.pass(peer, () => taken++)) held++
+    expect(held).toBe(2_048)
+    gate.onClosed(peer)
+    time.pass(10_000)
+    expect([taken, gate.waiting]).toEqual([0, 0])
   })
 })

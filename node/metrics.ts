@@ -85,7 +85,7 @@ export function addNodeMetrics(
   counter(
     'ledger_turned_away_total',
     'requests refused to peers that owe too much',
-    () => node.accounts.counts.turnedAway,
+    () => node.member?.router.counts.turnedAway ?? 0,
   )
   gauge('held_back_cells', 'cells of peers that owe too much that wait for their turn', () => node.gate.waiting)
   gauge('upload_load', 'of what may be sent, what is; above 1 links wait', () => node.accounts.load)

@@ -43,7 +43,7 @@ export {
 export { StreamJoiner, splitForStream } from './circuit/streams.ts'
 export { ReceiveWindow, SendWindow } from './circuit/window.ts'
 export { BadDescriptorError } from './errors.ts'
-export { Account, LOAD_SCARCE, type Standing, uploadShare } from './ledger/account.ts'
+export { Account, LOAD_HOLDING, type Standing, uploadShare, wordAt } from './ledger/account.ts'
 export {
   balanceOf,
   decodeEntry,

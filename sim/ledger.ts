@@ -37,7 +37,6 @@ export function ledgerRows(base: Partial<Economy>): Row[] {
     ]),
     row('ledgers, all limits as at the start', { days: 0 }),
     row('the same, credit forwarded', { days: 0, hasForwarding: true }),
-    row('credit forwarded', { hasForwarding: true }),
     row('whitewashing each minute', { freeKind: 'whitewasher' }),
     row('one newcomer', { freeKind: 'newcomer', freeShare: 1 / 200 }),
     row('one newcomer, no ledgers', { freeKind: 'newcomer', freeShare: 1 / 200, hasLedgers: false }),

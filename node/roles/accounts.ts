@@ -37,7 +37,7 @@ import {
   endsOf,
   isSameEntry,
   type LedgerMessage,
-  LOAD_SCARCE,
+  LOAD_HOLDING,
   ledgerMessageOf,
   NEW_PAIR,
   type Notice,
@@ -51,6 +51,7 @@ import {
   sideOf,
   uploadShare,
   type Word,
+  wordAt,
 } from '../../routing/index.ts'
 import type { PeerLink } from '../links.ts'
 
@@ -126,7 +127,7 @@ export class Accounts {
   #flushing: Promise<void> | undefined
   #isGathering = false
   #isStopped = false
-  readonly counts = { entries: 0, proposals: 0, refused: 0, frauds: 0, flushes: 0, given: 0, got: 0, turnedAway: 0 }
+  readonly counts = { entries: 0, proposals: 0, refused: 0, frauds: 0, flushes: 0, given: 0, got: 0 }
 
   constructor(ports: AccountsPorts) {
     this.#p = ports
@@ -167,19 +168,11 @@ export class Accounts {
     this.#bookOf(peer.key)?.account.asked(wasGood)
   }
 
-  /** How the peer is to be served now. Below full load everybody is. */
+  /** How the peer is to be served now. Below half load everybody is. */
   admit(peer: PeerLink): Word {
-    if (this.#p.load() < LOAD_SCARCE) return 'serve'
-    const word = this.#books.get(toHex(peer.key))?.account.standing().word ?? 'serve'
-    if (word === 'refuse') this.counts.turnedAway++
-    return word
-  }
-
-  /** Whether what it asks for has to wait its turn now. */
-  isHeldBack(peer: PeerLink): boolean {
-    if (this.#p.load() < LOAD_SCARCE) return false
-    const word = this.#books.get(toHex(peer.key))?.account.standing().word
-    return word === 'delay' || word === 'refuse'
+    const load = this.#p.load()
+    const book = load < LOAD_HOLDING ? undefined : this.#books.get(toHex(peer.key))
+    return book === undefined ? 'serve' : wordAt(load, book.account.standing())
   }
 
   /** Its share of what is sent while others wait. */
@@ -397,7 +390,8 @@ export class Accounts {
   #tick(): void {
     const { clock, links, load } = this.#p
     const nowMs = clock.monotonicMs()
-    const at = { nowMs, minute: this.#minute(), elapsedMs: nowMs - this.#tickedMs, load: load() }
+    const at = { nowMs, minute: this.#minute(), elapsedMs: nowMs - this.#tickedMs }
+    const isLoaded = load() >= LOAD_HOLDING
     this.#tickedMs = nowMs
     const open = new Map<string, PeerLink>()
     for (const peer of links()) {
@@ -412,7 +406,7 @@ export class Accounts {
       if (peer === undefined || this.#isStopped) continue
       if (book.pair.proposal === undefined) this.#propose(book, { isFirst: false })
       else if (nowMs - book.saidMs > RESEND_MS) this.#say(book)
-      if (at.load >= LOAD_SCARCE) this.#tell(peer, book, nowMs)
+      if (isLoaded) this.#tell(peer, book, nowMs)
     }
   }
 

@@ -89,7 +89,7 @@ export class Router {
   #requests = 0
   #puts = 0
   /** Requests taken from others or from the own gateway; caches asked; for the metrics. */
-  readonly counts = { gets: 0, puts: 0, merged: 0, cacheHits: 0, badData: 0, forwarded: 0 }
+  readonly counts = { gets: 0, puts: 0, merged: 0, cacheHits: 0, badData: 0, forwarded: 0, turnedAway: 0 }
 
   constructor(ports: RouterPorts) {
     this.#p = ports
@@ -134,6 +134,7 @@ export class Router {
     // Only ring members may ask without a circuit: a client that did would show itself.
     if (peer.id === undefined) return void peer.sendMessage(encodeRingOutcome(request.rid, BUSY), 'control')
     if (this.#p.accounts.admit(peer) === 'refuse') {
+      this.counts.turnedAway++
       return void peer.sendMessage(encodeRingOutcome(request.rid, BUSY), 'control')
     }
     const answer = this.#admit(request, peer.id)

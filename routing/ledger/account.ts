@@ -10,8 +10,9 @@ import type { Word } from './messages.ts'
 import { balanceFor, type Wish } from './pair.ts'
 
 const FORGIVEN_PER_S = 1 / 1_024
-/** Below this load debtors are forgiven; from this on peers are told apart. */
-export const LOAD_FORGIVING = 0.5
+/** From this load on who owes all it may waits until it is forgiven ... */
+export const LOAD_HOLDING = 0.5
+/** ... and from this on peers have shares. */
 export const LOAD_SCARCE = 0.9
 const PROPOSE_CREDITS_MAX = 16_384
 const PROPOSE_PAUSE_MS = 5_000
@@ -42,6 +43,12 @@ export interface Standing {
 }
 
 const SHARES: Readonly<Record<Word, number>> = { serve: 16, delay: 1, refuse: 0.25 }
+
+/** How the peer is to be served at that load. SPEC ledger §7 */
+export function wordAt(load: number, { word }: Pick<Standing, 'word'>): Word {
+  if (load < LOAD_HOLDING || (load < LOAD_SCARCE && word !== 'refuse')) return 'serve'
+  return word
+}
 
 /** Its part of what is sent while others wait. SPEC ledger §7 */
 export function uploadShare({ word, score }: Pick<Standing, 'word' | 'score'>): number {
@@ -169,8 +176,8 @@ export class Account {
   }
 
   /** Time passes: forgives, writes off, lets the limit grow. */
-  tick(at: { nowMs: number; minute: number; elapsedMs: number; load: number }): void {
-    if (at.load < LOAD_FORGIVING && this.exposure > 0) {
+  tick(at: { nowMs: number; minute: number; elapsedMs: number }): void {
+    if (this.exposure > 0) {
       const share = (at.elapsedMs / 1_000) * FORGIVEN_PER_S * this.#limit
       this.#forgiving += Math.min(share, this.exposure)
     }
@@ -228,6 +235,7 @@ export class Account {
     const lost = this.tailGiven
     this.#given -= lost
     this.writtenOff += lost
+    this.#forgiving = Math.max(0, Math.min(this.#forgiving, this.balance))
     if (4 * lost <= this.#limit) return
     this.#strikes++
     this.#limit = Math.max(LIMIT_MIN, Math.floor(this.#limit / 2))

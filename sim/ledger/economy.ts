@@ -5,7 +5,7 @@
  *
  *   client ── guard ── middle ── gateway ── hop ── keeper, and the shard back the same way: five uploads
  */
-import { Account, type Entry, LOAD_SCARCE, uploadShare } from '../../routing/index.ts'
+import { Account, type Entry, uploadShare, wordAt } from '../../routing/index.ts'
 import { Chance } from '../chance.ts'
 
 export type Kind = 'contributor' | 'free rider' | 'newcomer' | 'whitewasher'
@@ -123,6 +123,9 @@ export function runEconomy(wish: Economy): Outcome {
 
   const shareOf = (i: number, to: number): number => (wish.hasLedgers ? uploadShare(accountOf(i, to).standing()) : 1)
 
+  const admit = (at: number, peer: number) =>
+    wish.hasLedgers ? wordAt(node(at).load, accountOf(at, peer).standing()) : 'serve'
+
   const ask = (client: number): void => {
     const self = node(client)
     const isCounted = nowS >= wish.warmSeconds
@@ -137,17 +140,16 @@ export function runEconomy(wish: Economy): Outcome {
     path.push(self.guard, client)
     const request: Request = { client, path, at: 0, deadlineS: nowS + PATIENCE_S }
     // A guard lets the requests of who owes too much wait for their turn, like what it sends.
-    const held = wish.hasLedgers && node(self.guard).load >= LOAD_SCARCE
-    if (held && accountOf(self.guard, client).standing().word !== 'serve') enqueue(self.guard, -1 - client, request)
+    if (admit(self.guard, client) !== 'serve') enqueue(self.guard, -1 - client, request)
     else begin(request)
   }
 
   const begin = (request: Request): void => {
     const { path } = request
     // A ring hop that its neighbour owes too much turns the request away.
-    for (let hop = 0; hop < 2 && wish.hasLedgers; hop++) {
+    for (let hop = 0; hop < 2; hop++) {
       const [server, asker] = [path[hop] as number, path[hop + 1] as number]
-      if (node(server).load >= LOAD_SCARCE && accountOf(server, asker).standing().word === 'refuse') {
+      if (admit(server, asker) === 'refuse') {
         node(request.client).underWay--
         return
       }
@@ -192,7 +194,8 @@ export function runEconomy(wish: Economy): Outcome {
           node(items[0].client).underWay--
           items.shift()
         }
-        if (items.length > 0 && (best === undefined || each[1].due < best[1].due)) best = each
+        const mustWait = each[0] < 0 && items.length > 0 && admit(i, -1 - each[0]) === 'refuse'
+        if (items.length > 0 && !mustWait && (best === undefined || each[1].due < best[1].due)) best = each
       }
       if (best === undefined) break
       const [to, queue] = best
@@ -209,7 +212,7 @@ export function runEconomy(wish: Economy): Outcome {
       if (request !== undefined) carry(i, to, request)
     }
     // Who could not send all of it is at its limit, however the shards fell.
-    const isFull = [...self.queues.values()].some(({ items }) => items.length > 0)
+    const isFull = [...self.queues].some(([to, { items }]) => to >= 0 && items.length > 0)
     self.load += (TICK_S / 4) * ((isFull ? 1 : used / quota) - self.load)
   }
 
@@ -231,11 +234,10 @@ export function runEconomy(wish: Economy): Outcome {
   }
 
   const book = (): void => {
-    for (const [key, pair] of pairs) {
-      const [a, b] = [Math.floor(key / wish.nodes), key % wish.nodes]
+    for (const pair of pairs.values()) {
       const at = { nowMs: nowS * 1_000, minute: 0, elapsedMs: BOOK_EVERY_S * 1_000 }
-      pair.first.tick({ ...at, load: node(a).load })
-      pair.second.tick({ ...at, load: node(b).load })
+      pair.first.tick(at)
+      pair.second.tick(at)
       sign(pair)
     }
   }

@@ -28,7 +28,7 @@ beforeAll(
     net = await Net.start(NODES)
     for (let done = 0; done < TRAFFIC_MIB; ) {
       const mib = Math.min(FILE_MIB_MAX, TRAFFIC_MIB - done)
-      const bytes = seededBytes(mib * MIB, done)
+      const bytes = seededBytes(done, mib * MIB)
       const path = await net.newFile(bytes)
       const address = addressOf(await net.as('client-a', ['put', path]))
       await rm(path)

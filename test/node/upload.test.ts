@@ -4,6 +4,7 @@ import type { Clock, PublicKey } from '../../core/index.ts'
 import { Gate } from '../../node/gate.ts'
 import type { PeerLink } from '../../node/links.ts'
 import { type Sender, Upload } from '../../node/upload.ts'
+import type { Word } from '../../routing/index.ts'
 
 const SIZE = 8_184
 
@@ -112,8 +113,8 @@ describe('a gate', () => {
     const shares = new Map<Sender, number>()
     const { time, upload } = world(shares)
     const peer = { key: KEY } as PeerLink
-    let isHeldBack = true
-    const gate = new Gate({ upload, isHeldBack: () => isHeldBack })
+    let word: Word = 'delay'
+    const gate = new Gate({ clock: time.clock, upload, admit: () => word })
     const busy = new Greedy(upload)
     shares.set(busy, 16)
     while (busy.sendOne()) {}
@@ -125,7 +126,7 @@ describe('a gate', () => {
     // One for each sixteen cells of the other: its share is 1.
     expect(taken.length).toBeGreaterThan((busy.sent - before) / 20)
     expect(taken.length).toBeLessThan((busy.sent - before) / 12)
-    isHeldBack = false
+    word = 'serve'
     // What waits goes first, whatever changed meanwhile.
     gate.pass(peer, () => taken.push(100))
     time.pass(30_000)
@@ -137,7 +138,7 @@ describe('a gate', () => {
   it('holds so much and no more, and forgets a link that closed', () => {
     const { time, upload } = world(new Map())
     const peer = { key: KEY } as PeerLink
-    const gate = new Gate({ upload, isHeldBack: () => true })
+    const gate = new Gate({ clock: time.clock, upload, admit: () => 'refuse' })
     const busy = new Greedy(upload)
     while (busy.sendOne()) {}
     let taken = 0

@@ -22,8 +22,8 @@ export interface UploadPorts {
 /** What may go at once after a pause. */
 const BURST_MS = 100
 const TICK_MS = 20
-/** The load is taken over about so long. */
-const LOAD_MS = 4_000
+/** The load is taken over about so long: bursts of a few shards are none. */
+const LOAD_MS = 30_000
 const SHARE_LEAST = 1 / 1_024
 
 export class Upload {

@@ -46,6 +46,8 @@ const UPLOAD_CREDITS_PER_S = 512
 const SHARD = 64
 const LEGS = 5
 const TICK_S = 0.125
+/** As node/upload.ts. */
+const LOAD_S = 30
 const BOOK_EVERY_S = 10
 const PATIENCE_S = 20
 /** Requests of one client under way; what it wants beyond waits for these. */
@@ -213,7 +215,7 @@ export function runEconomy(wish: Economy): Outcome {
     }
     // Who could not send all of it is at its limit, however the shards fell.
     const isFull = [...self.queues].some(([to, { items }]) => to >= 0 && items.length > 0)
-    self.load += (TICK_S / 4) * ((isFull ? 1 : used / quota) - self.load)
+    self.load += (TICK_S / LOAD_S) * ((isFull ? 1 : used / quota) - self.load)
   }
 
   const sign = (pair: Pair): void => {

@@ -7,6 +7,7 @@ import { downCommand } from './commands/down.ts'
 import { getCommand } from './commands/get.ts'
 import { initCommand } from './commands/init.ts'
 import { keepCommand } from './commands/keep.ts'
+import { ledgerCommand } from './commands/ledger.ts'
 import { networkCommand } from './commands/network.ts'
 import { putCommand } from './commands/put.ts'
 import { repairCommand, repairKeyCommand } from './commands/repair.ts'
@@ -69,6 +70,7 @@ Joining a network:
   hush check ADDRESS                               how well it can be reached
   hush repair ADDRESS                              rebuild what is missing, renew the rest
   hush keep ADDRESS                                have the daemon do that every week
+  hush ledger                                      who has served whom
   hush down
 
 A setting, variable or option that would undo anonymity is refused, with its reason, as long as the home's
@@ -96,6 +98,7 @@ function makeProgram(world: World, setExit: (code: number) => void): Command {
   program.addCommand(upCommand(world, setExit))
   program.addCommand(downCommand(world))
   program.addCommand(statusCommand(world))
+  program.addCommand(ledgerCommand(world, setExit))
   program.addCommand(inviteCommand(world))
   program.addCommand(networkCommand(world))
   program.addCommand(testnetCommand(world, setExit))

@@ -17,6 +17,7 @@ import {
   type NodeId,
   PeerError,
   type Profile,
+  type RecordStore,
   type SecretRandom,
   type StateStore,
 } from '../core/index.ts'
@@ -41,18 +42,21 @@ import { CircuitPool } from './circuit-pool.ts'
 import { CircuitTable } from './circuit-table.ts'
 import type { SeedContact } from './config.ts'
 import { Entry } from './entry.ts'
+import { Gate } from './gate.ts'
 import { Guards } from './guards.ts'
-import type { LinkLimits, Standing } from './link-limits.ts'
+import { LINK_LIMITS, type LinkLimits, type Standing } from './link-limits.ts'
 import { type Contact, LinkTable, type PeerLink } from './links.ts'
 import { Manners } from './manners.ts'
 import { Member } from './member.ts'
 import { PuzzleSolver } from './puzzle-solver.ts'
+import { Accounts } from './roles/accounts.ts'
 import { Client } from './roles/client.ts'
 import { Admission } from './tasks/admission.ts'
 import { Gossip } from './tasks/gossip.ts'
 import { GuardPadding } from './tasks/guard-padding.ts'
 import { ReadBack } from './tasks/read-back.ts'
 import { type OpenVisit, Steward } from './tasks/steward.ts'
+import { Upload } from './upload.ts'
 
 export interface NodePorts {
   readonly clock: Clock
@@ -66,6 +70,8 @@ export interface NodePorts {
   readonly cache: ShardCache
   /** Shards of own puts that have no keeper yet. */
   readonly pending: ShardStore
+  /** What both ends of links have signed of their ledgers. */
+  readonly records: RecordStore
 }
 
 export interface NodeSettings {
@@ -89,6 +95,8 @@ export interface NodeSettings {
   readonly linkLimits?: Partial<LinkLimits>
   /** Whether this side may dial such an address at all; any unless given. SPEC safety §2 */
   readonly mayDial?: (address: string) => boolean
+  /** All links together; absent: as fast as they are. */
+  readonly uploadBytesPerSecond?: number
 }
 
 const VIEW_KEY = 'view'
@@ -111,6 +119,9 @@ export class HushNode {
   readonly guardPadding: GuardPadding
   readonly admission: Admission
   readonly manners: Manners
+  readonly accounts: Accounts
+  readonly upload: Upload
+  readonly gate: Gate
   /** Set once this node has its id: relay, gateway, keeper. */
   member: Member | undefined
   address: string | undefined
@@ -136,15 +147,38 @@ export class HushNode {
     this.puzzles = new PuzzleSolver({ clock })
     this.manners = new Manners({ clock })
     this.admission = new Admission({ clock, log, admit: (descriptors) => this.admit(descriptors) })
+    this.upload = new Upload({
+      clock,
+      bytesPerSecond: settings.uploadBytesPerSecond,
+      shareOf: (sender) => this.accounts.shareOf(sender),
+    })
+    const heldBytesMax = settings.linkLimits?.heldBytesMax ?? LINK_LIMITS.heldBytesMax
+    this.accounts = new Accounts({
+      clock,
+      jitter,
+      random,
+      log,
+      records: ports.records,
+      networkId,
+      key: this.#key,
+      links: () => this.links.all(),
+      // Without a rate: what waits, against half of what may.
+      load: () => this.upload.load ?? this.links.heldBytes / (heldBytesMax / 2),
+    })
+    this.gate = new Gate({ clock, upload: this.upload, admit: (peer) => this.accounts.admit(peer) })
     this.links = new LinkTable(ports, {
+      upload: this.upload,
       limits: settings.linkLimits ?? {},
       standingOf: (peer) => this.#standingOf(peer),
       onMessage: (peer, message) => this.#take(peer, message),
       onCircuitCell: (peer, cell, raw) => this.circuits.onCell(peer, cell, raw),
       onOpen: (peer) => {
+        this.accounts.onOpen(peer)
         if (peer.isDialer) this.member?.announceTo(peer)
       },
       onClosed: (peer) => {
+        this.accounts.onClosed(peer)
+        this.gate.onClosed(peer)
         this.#calls.closed(peer)
         this.circuits.onClosed(peer)
         this.member?.onClosed(peer)
@@ -231,6 +265,7 @@ export class HushNode {
     this.client.start()
     this.steward.start()
     this.guardPadding.start()
+    this.accounts.start()
     this.#saveViewNowAndThen()
   }
 
@@ -248,6 +283,7 @@ export class HushNode {
     this.client.stop()
     this.pool.stop()
     this.member?.stop()
+    await this.accounts.stop()
     this.links.close()
     await this.#listener?.close()
     await this.#p.state.put(VIEW_KEY, this.view.toBytes())
@@ -339,6 +375,8 @@ export class HushNode {
         view: this.view,
         links: this.links,
         calls: this.#calls,
+        accounts: this.accounts,
+        gate: this.gate,
         circuits: this.circuits,
         reach: (other) => this.reach(other),
         admit: (descriptors) => this.admit(descriptors),
@@ -356,7 +394,7 @@ export class HushNode {
       this.#announced(peer, message.subarray(1))
       return
     }
-    if (this.gossip.onMessage(peer, message)) return
+    if (this.gossip.onMessage(peer, message) || this.accounts.onMessage(peer, message)) return
     const call = decodeCall(message)
     if (call?.kind === 'ringState' || call?.kind === 'copied' || call?.kind === 'haves' || call?.kind === 'proved') {
       this.#calls.answered(peer, call)

@@ -67,6 +67,8 @@ const configSchema = z.strictObject({
     .default(10 * GIB),
   /** Of the quota, set aside for the cache of what passes through. */
   cacheShare: z.number().min(0).max(0.5).default(0.2),
+  /** What may be sent, all links together; absent: as fast as they are. SPEC ledger §7 */
+  uploadBytesPerSecond: z.number().int().min(65_536).optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   /** HOST:PORT for Prometheus metrics, loopback only; absent: none but through the control API. */
   metrics: hostPort.optional(),

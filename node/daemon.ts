@@ -3,7 +3,7 @@
  * ports get their real makers. SPEC home §1-§3
  */
 import { LocalError } from '../core/index.ts'
-import { openLmdbStore } from '../storage/index.ts'
+import { openLmdbRecords, openLmdbStore } from '../storage/index.ts'
 import { HushNode } from './compose.ts'
 import {
   bytesOf,
@@ -125,6 +125,7 @@ async function runLocked(
   const keeping = isNode ? { quotaBytes: config.quotaBytes - cacheBytes, cacheBytes } : { quotaBytes: 0, cacheBytes: 0 }
   const { store, cache } = openLmdbStore({ path: home.folder('shards'), ...keeping, onCorrupt, pause })
   const pending = openLmdbStore({ path: home.folder('pending'), quotaBytes: PENDING_QUOTA_BYTES, cacheBytes: 0 }).store
+  const records = openLmdbRecords({ path: home.folder('ledger'), pause })
   const keyLog = keyLogOfEnvironment()
   const dialFrom = dialFromOf(config)
   const proxy = proxyOf(config, networkId)
@@ -142,7 +143,18 @@ async function runLocked(
     mayLookUp: config.anonymity === 'unsafe',
   })
   const node = new HushNode(
-    { clock, jitter, random, log, state: openStateStore(home.folder('state')), transport, store, cache, pending },
+    {
+      clock,
+      jitter,
+      random,
+      log,
+      state: openStateStore(home.folder('state')),
+      transport,
+      store,
+      cache,
+      pending,
+      records,
+    },
     {
       profile: profileOf(network),
       networkId,
@@ -163,6 +175,7 @@ async function runLocked(
       readBackMs: pauseBeforeReadBackMs(config),
       linkLimits: { linksMax: config.links.max },
       ...(config.anonymity === 'strict' && proxy === undefined && { mayDial: isNumericAddress }),
+      ...(config.uploadBytesPerSecond !== undefined && { uploadBytesPerSecond: config.uploadBytesPerSecond }),
     },
   )
   const metrics = makeMetrics({ withProcess: true })
@@ -227,6 +240,7 @@ async function runLocked(
     await transport.close()
     await store.close()
     await pending.close()
+    await records.close()
     log('info', 'stopped')
   }
 }

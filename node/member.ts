@@ -18,6 +18,8 @@ import {
 import { type ExchangeKey, exchangeKeyFromSeed, type SigningKey } from '../crypto/index.ts'
 import {
   type Call,
+  COPY_RESULT,
+  copyPrice,
   encodeAnnounce,
   encodeCall,
   encodeDescriptor,
@@ -28,7 +30,9 @@ import {
 import type { ShardCache, ShardStore } from '../storage/index.ts'
 import type { Calls } from './calls.ts'
 import type { CircuitTable } from './circuit-table.ts'
+import type { Gate } from './gate.ts'
 import type { LinkTable, PeerLink } from './links.ts'
+import type { Accounts } from './roles/accounts.ts'
 import { Gateway } from './roles/gateway.ts'
 import { Keeper } from './roles/keeper.ts'
 import { Relay } from './roles/relay.ts'
@@ -62,6 +66,8 @@ export interface MemberSettings {
   readonly view: View
   readonly links: LinkTable
   readonly calls: Calls
+  readonly accounts: Accounts
+  readonly gate: Gate
   readonly circuits: CircuitTable
   readonly reach: (id: NodeId) => Promise<PeerLink | undefined>
   readonly admit: (descriptors: readonly Uint8Array[]) => Promise<void>
@@ -86,7 +92,7 @@ export class Member {
     this.#s = settings
     this.id = settings.id
     const { clock, jitter, random, log, store, cache } = ports
-    const { profile, networkId, view, calls, circuits, reach, key } = settings
+    const { profile, networkId, view, calls, accounts, gate, circuits, reach, key } = settings
     this.#onionKey = exchangeKeyFromSeed(settings.onionSeed)
     this.#descriptor = this.#sign()
     this.keeper = new Keeper({
@@ -95,6 +101,7 @@ export class Member {
       random,
       store,
       calls,
+      accounts,
       view,
       profile,
       networkId,
@@ -127,6 +134,7 @@ export class Member {
       log,
       view,
       cache,
+      accounts,
       keeper: this.keeper,
       selfId: this.id,
       copies: profile.copies,
@@ -138,6 +146,7 @@ export class Member {
       random,
       log,
       circuits,
+      gate,
       selfId: this.id,
       networkId,
       onionKeys: () => [this.#onionKey],
@@ -209,7 +218,10 @@ export class Member {
 
   async #answer(peer: PeerLink, call: Call): Promise<void> {
     const answer = await this.keeper.answer(call)
-    if (answer !== undefined) peer.sendMessage(encodeCall(answer))
+    if (answer === undefined) return
+    peer.sendMessage(encodeCall(answer))
+    if (call.kind !== 'copy' || answer.kind !== 'copied' || answer.result !== COPY_RESULT.stored) return
+    this.#s.accounts.served(peer, copyPrice(call.bytes.length, call.leaseEndMs - this.#p.clock.nowMs()))
   }
 
   #ringChanged(): void {

@@ -28,6 +28,7 @@ import { LABELS, merkleProof, type SigningKey, tagged } from '../../crypto/index
 import {
   type Call,
   COPY_RESULT,
+  copyPrice,
   HAVE_REFS_MAX,
   isWhole,
   LEASE_DAYS_MAX,
@@ -54,6 +55,7 @@ import {
 } from '../../storage/index.ts'
 import type { Calls } from '../calls.ts'
 import type { PeerLink } from '../links.ts'
+import type { Accounts } from './accounts.ts'
 
 /** Beyond the `copies` that hold a shard, so many more members may be asked for it. */
 export const REGION_EXTRA = 4
@@ -82,6 +84,7 @@ export interface KeeperPorts {
   readonly random: SecretRandom
   readonly store: ShardStore
   readonly calls: Calls
+  readonly accounts: Pick<Accounts, 'received'>
   readonly view: View
   readonly profile: Profile
   readonly networkId: NetworkId
@@ -408,7 +411,10 @@ export class Keeper {
       bytes: copy.bytes,
     } as const
     const answer = await this.#p.calls.ask(peer, question, COPY_TIMEOUT_MS)
-    return answer?.result === COPY_RESULT.stored
+    if (answer?.result !== COPY_RESULT.stored) return false
+    const leaseMs = copy.leaseEndMs - this.#p.clock.nowMs()
+    this.#p.accounts.received(peer, copyPrice(copy.bytes.length, leaseMs))
+    return true
   }
 
   async #takeCopy(call: Extract<Call, { kind: 'copy' }>): Promise<number> {

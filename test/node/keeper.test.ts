@@ -57,7 +57,8 @@ function network(options: { quotaShards?: number } = {}) {
       } as PeerLink
       return link
     }
-    const ports = { clock, log: () => {}, random: seededRandom(`keeper ${seed}`), store, calls, view, reach }
+    const accounts = { received: () => {} }
+    const ports = { clock, log: () => {}, random: seededRandom(`keeper ${seed}`), store, calls, accounts, view, reach }
     const keeper = new Keeper({
       ...ports,
       profile: PROFILES.testnet,

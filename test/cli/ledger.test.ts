@@ -66,7 +66,9 @@ describe('the words of hush ledger', () => {
       '0.50',
     ])
     expect(sum).toBe('1 account; gave 2.0 MiB, got 10.0 KiB; owed to this home 5, by it 0 credits; load 25%')
-    expect(reportText({ ...REPORT, accounts: [{ ...(REPORT.accounts[0] as never), fraud: true }] })).toContain('fraud')
+    expect(
+      reportText({ ...REPORT, accounts: REPORT.accounts.map((account) => ({ ...account, fraud: true })) }),
+    ).toContain('fraud')
   })
 
   it('are a line for each entry, and the verdict', () => {

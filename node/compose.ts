@@ -165,7 +165,12 @@ export class HushNode {
       // Without a rate: what waits, against half of what may.
       load: () => this.upload.load ?? this.links.heldBytes / (heldBytesMax / 2),
     })
-    this.gate = new Gate({ clock, upload: this.upload, admit: (peer) => this.accounts.admit(peer) })
+    this.gate = new Gate({
+      clock,
+      upload: this.upload,
+      admit: (peer) => this.accounts.admit(peer),
+      onLetIn: (peer) => this.accounts.letIn(peer),
+    })
     this.links = new LinkTable(ports, {
       upload: this.upload,
       limits: settings.linkLimits ?? {},

@@ -19,6 +19,8 @@ export interface GatePorts {
   readonly clock: Clock
   readonly upload: Upload
   readonly admit: (peer: PeerLink) => Word
+  /** A held cell was let in. */
+  readonly onLetIn: (peer: PeerLink) => void
 }
 
 export class Gate {
@@ -38,13 +40,14 @@ export class Gate {
 
   /** Runs `take` now or when the peer may have it; false when too much of it waits. */
   pass(peer: PeerLink, take: () => void): boolean {
-    const { admit } = this.#p
+    const { admit, onLetIn } = this.#p
     const held = this.#held.get(peer)
     if ((held === undefined || held.count === 0) && admit(peer) === 'serve') {
       take()
       return true
     }
-    const queue = held ?? new HeldCells(peer.key, () => admit(peer) !== 'refuse')
+    const queue =
+      held ?? new HeldCells(peer.key, { isAllowed: () => admit(peer) !== 'refuse', onLetIn: () => onLetIn(peer) })
     this.#held.set(peer, queue)
     if (queue.count >= HELD_MAX) return false
     queue.add(take)
@@ -78,13 +81,13 @@ export class Gate {
 
 class HeldCells implements Sender {
   readonly key: PublicKey
-  readonly #isAllowed: () => boolean
+  readonly #p: { readonly isAllowed: () => boolean; readonly onLetIn: () => void }
   #waiting: (() => void)[] = []
   #next = 0
 
-  constructor(key: PublicKey, isAllowed: () => boolean) {
+  constructor(key: PublicKey, ports: { readonly isAllowed: () => boolean; readonly onLetIn: () => void }) {
     this.key = key
-    this.#isAllowed = isAllowed
+    this.#p = ports
   }
   get count(): number {
     return this.#waiting.length - this.#next
@@ -94,13 +97,14 @@ class HeldCells implements Sender {
   }
   sendOne(): boolean {
     const take = this.#waiting[this.#next]
-    if (take === undefined || !this.#isAllowed()) return false
+    if (take === undefined || !this.#p.isAllowed()) return false
     this.#next++
     if (this.#next === this.#waiting.length || this.#next >= HELD_MAX) {
       this.#waiting = this.#waiting.slice(this.#next)
       this.#next = 0
     }
     take()
+    this.#p.onLetIn()
     return true
   }
 }

@@ -25,21 +25,21 @@ export interface Row {
   readonly outcome: Outcome
 }
 
-export function ledgerRows(base: Partial<Economy>): Row[] {
-  const row = (name: string, change: Partial<Economy>): Row => {
+export function ledgerRows(base: Partial<Economy>, only?: number): Row[] {
+  const row = (name: string, change: Partial<Economy>): Row[] => {
     const wish = { ...BASE, ...base, ...change }
-    return { name, wish, outcome: runEconomy(wish) }
+    return only === undefined || wish.offered === only ? [{ name, wish, outcome: runEconomy(wish) }] : []
   }
   return [
     ...[0.4, 0.8, 1, 1.5].flatMap((offered) => [
-      row('no ledgers', { offered, hasLedgers: false }),
-      row('ledgers', { offered }),
+      ...row('no ledgers', { offered, hasLedgers: false }),
+      ...row('ledgers', { offered }),
     ]),
-    row('ledgers, all limits as at the start', { days: 0 }),
-    row('the same, credit forwarded', { days: 0, hasForwarding: true }),
-    row('whitewashing each minute', { freeKind: 'whitewasher' }),
-    row('one newcomer', { freeKind: 'newcomer', freeShare: 1 / 200 }),
-    row('one newcomer, no ledgers', { freeKind: 'newcomer', freeShare: 1 / 200, hasLedgers: false }),
+    ...row('ledgers, all limits as at the start', { days: 0 }),
+    ...row('the same, credit forwarded', { days: 0, hasForwarding: true }),
+    ...row('whitewashing each minute', { freeKind: 'whitewasher' }),
+    ...row('one newcomer', { freeKind: 'newcomer', freeShare: 1 / 200 }),
+    ...row('one newcomer, no ledgers', { freeKind: 'newcomer', freeShare: 1 / 200, hasLedgers: false }),
   ]
 }
 
@@ -51,11 +51,14 @@ export function runLedger(args: string[]): void {
       nodes: { type: 'string', default: String(BASE.nodes) },
       minutes: { type: 'string', default: String(BASE.seconds / 60) },
       json: { type: 'boolean', default: false },
+      /** Rows of that share of the uploads only. */
+      offered: { type: 'string' },
     },
   })
   const seconds = 60 * Number(values.minutes)
   const size = { seed: values.seed, nodes: Number(values.nodes), seconds, warmSeconds: Math.min(300, seconds / 3) }
-  const rows = ledgerRows(size)
+  const only = values.offered === undefined ? undefined : Number(values.offered)
+  const rows = ledgerRows(size, only)
   process.stdout.write(values.json ? `${JSON.stringify(rows, undefined, 2)}\n` : tableOf(rows))
 }
 

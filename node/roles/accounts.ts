@@ -25,6 +25,7 @@ import {
 import { isSafePublicKey, type SigningKey } from '../../crypto/index.ts'
 import {
   Account,
+  CELL_PRICE,
   CHAIN_ENTRIES_MAX,
   type ChainFile,
   decodeAccountRecord,
@@ -65,6 +66,8 @@ const NOTICE_MS = 10_000
 /** A notice that was not repeated for so long no longer holds. */
 const NOTICE_VALID_MS = 30_000
 const MINUTE_MS = 60_000
+/** A shard comes back in eight cells. */
+const SHARD_CREDITS = 8 * CELL_PRICE.towardsClient
 /** Old entries are looked for after so many new ones. */
 const PRUNE_EVERY = 256
 const KIND = { account: 0x61, entry: 0x65 } as const
@@ -173,6 +176,11 @@ export class Accounts {
     const load = this.#p.load()
     const book = load < LOAD_HOLDING ? undefined : this.#books.get(toHex(peer.key))
     return book === undefined ? 'serve' : wordAt(load, book.account.standing())
+  }
+
+  /** A cell of a peer that is held back was let in: as many credits as the shard that it may ask for. */
+  letIn(peer: { readonly key: PublicKey }): void {
+    this.#books.get(toHex(peer.key))?.account.reserve(SHARD_CREDITS, this.#p.clock.monotonicMs())
   }
 
   /** Its share of what is sent while others wait. */

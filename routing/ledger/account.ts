@@ -18,6 +18,8 @@ const PROPOSE_CREDITS_MAX = 16_384
 const PROPOSE_PAUSE_MS = 5_000
 const PROPOSE_AFTER_MS = 60_000
 const UNSIGNED_MS_MAX = 10 * 60_000
+/** An answer that has not come by then comes no more. */
+const RESERVED_MS_MAX = 30_000
 const STRIKES_MAX = 4
 /** Less room than this, a shard, is none. */
 const ROOM_MIN = 62
@@ -65,6 +67,9 @@ export class Account {
   #dayMinute: number
   #dayGot: number
   #forgiving = 0
+  /** What was let in and is not answered yet. */
+  #reserved = 0
+  #reservedMs = 0
   #unsignedSinceMs: number | undefined
   #proposedMs = Number.NEGATIVE_INFINITY
   #servedMs = 0
@@ -144,10 +149,17 @@ export class Account {
   /** This side served the peer. */
   gave(credits: number, nowMs: number): void {
     this.#servedMs = nowMs
+    this.#reserved = Math.max(0, this.#reserved - credits)
     // Beyond, it had room that nobody else wanted: that costs nothing.
     const counted = Math.floor(Math.max(0, Math.min(credits, 1.25 * this.#limit - this.exposure)))
     this.gifts += credits - counted
     this.#given += counted
+  }
+
+  /** A request of a peer that is held back was let in: its answer counts at once. */
+  reserve(credits: number, nowMs: number): void {
+    this.#reserved += credits
+    this.#reservedMs = nowMs
   }
 
   /** The peer served this side, and what came was good. */
@@ -168,7 +180,8 @@ export class Account {
   }
 
   standing(): Standing {
-    const { exposure, limit } = this
+    const { limit } = this
+    const exposure = this.exposure + this.#reserved
     const isOut = this.isFraud || this.#strikes >= STRIKES_MAX
     const word = isOut || exposure > 1.25 * limit - ROOM_MIN ? 'refuse' : exposure > limit ? 'delay' : 'serve'
     const room = Math.max(0, Math.min(1, (limit - exposure) / limit))
@@ -181,6 +194,7 @@ export class Account {
       const share = (at.elapsedMs / 1_000) * FORGIVEN_PER_S * this.#limit
       this.#forgiving += Math.min(share, this.exposure)
     }
+    if (at.nowMs - this.#reservedMs > RESERVED_MS_MAX) this.#reserved = 0
     const quietMs = at.nowMs - Math.max(this.#servedMs, this.#ackedMs)
     if (this.tailGiven > 0 && quietMs > UNSIGNED_MS_MAX) this.#writeOff()
     if (at.minute - this.#dayMinute >= DAY_MINUTES) this.#newDay(at.minute)

@@ -206,7 +206,10 @@ export function runEconomy(wish: Economy): Outcome {
       queue.due += 1 / shareOf(i, isHeld ? -1 - to : to)
       const request = queue.items.shift()
       if (isHeld) {
-        if (request !== undefined) begin(request)
+        if (request !== undefined) {
+          accountOf(i, -1 - to).reserve(SHARD, nowS * 1_000)
+          begin(request)
+        }
         continue
       }
       self.room -= SHARD

@@ -114,7 +114,7 @@ describe('a gate', () => {
     const { time, upload } = world(shares)
     const peer = { key: KEY } as PeerLink
     let word: Word = 'delay'
-    const gate = new Gate({ clock: time.clock, upload, admit: () => word })
+    const gate = new Gate({ clock: time.clock, upload, admit: () => word, onLetIn: () => {} })
     const busy = new Greedy(upload)
     shares.set(busy, 16)
     while (busy.sendOne()) {}
@@ -138,7 +138,7 @@ describe('a gate', () => {
   it('holds so much and no more, and forgets a link that closed', () => {
     const { time, upload } = world(new Map())
     const peer = { key: KEY } as PeerLink
-    const gate = new Gate({ clock: time.clock, upload, admit: () => 'refuse' })
+    const gate = new Gate({ clock: time.clock, upload, admit: () => 'refuse', onLetIn: () => {} })
     const busy = new Greedy(upload)
     while (busy.sendOne()) {}
     let taken = 0

@@ -54,6 +54,8 @@ export interface HostParts {
   readonly quotaBytes: number
   readonly cacheBytes: number
   readonly tamper?: Tamper
+  /** Writes down what goes in and out and changes nothing: an honest machine may have it. */
+  readonly tap?: Tamper
   /** Told of each line a process logs. */
   readonly onLog: (host: SimHost, level: LogLevel, line: string) => void
 }
@@ -97,14 +99,15 @@ export class SimHost {
 
   async start(plan: NetworkPlan): Promise<HushNode> {
     if (this.node !== undefined) throw new Error(`${this.name} runs already`)
-    const { world, net, chance, identity, clockFault, cacheBytes, isClient, gateways, tamper } = this.#p
+    const { world, net, chance, identity, clockFault, cacheBytes, isClient, gateways, tamper, tap } = this.#p
     const life = new Life()
     this.#life = life
     this.startedMs = world.nowMs
     const endpoint = { site: this.site, key: identity.publicKey, life }
     this.#endpoint = endpoint
     const { store, cache } = this.disk.open(life, cacheBytes)
-    const transport = net.transport(endpoint)
+    const plain = net.transport(endpoint)
+    const transport = tap === undefined ? plain : tap(plain, this)
     const node = new HushNode(
       {
         clock: simClock(world, clockFault, life),

@@ -16,6 +16,7 @@ import { cpus } from 'node:os'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { runAnonymity } from './anonymity.ts'
 import { runDurability } from './durability.ts'
 import { runLedger } from './ledger.ts'
 import { runLoad } from './load.ts'
@@ -66,6 +67,7 @@ if (what === 'lookups') await runLookups(rest)
 else if (what === 'load') await inFastTree(() => runLoad(rest))
 else if (what === 'durability') await inFastTree(() => runDurability(rest))
 else if (what === 'ledger') runLedger(rest)
+else if (what === 'anonymity') await inFastTree(() => runAnonymity(rest))
 else await main()
 
 async function main(): Promise<void> {

@@ -14,6 +14,10 @@ export interface NetworkWish {
   /** Of the nodes, seeds excepted. */
   readonly hostileShare: number
   readonly tamper: (chance: Chance) => Tamper
+  /** On every machine, as SimHost has it. */
+  readonly tap?: Tamper
+  /** Circuits that the node at this place keeps ready for its own user; few, unless given, since nodes are seldom users here. */
+  readonly nodeGateways?: (place: number) => number
   readonly quotaBytes: number
   readonly skewMs: number
   readonly drift: number
@@ -116,7 +120,7 @@ export class SimNetwork {
 
   #add(identity: HostIdentity, role: { isClient: boolean; isSeed: boolean }): SimHost {
     const { world, net, chance } = this
-    const { hostileShare, tamper, quotaBytes, skewMs, drift } = this.#wish
+    const { hostileShare, tamper, tap, nodeGateways = () => NODE_GATEWAYS, quotaBytes, skewMs, drift } = this.#wish
     const isHostile = !role.isClient && !role.isSeed && chance.isLucky(hostileShare)
     const host = new SimHost({
       world,
@@ -131,11 +135,12 @@ export class SimNetwork {
         slowMs: 0,
       },
       isClient: role.isClient,
-      gateways: role.isClient ? this.#wish.profile.gateways : NODE_GATEWAYS,
+      gateways: role.isClient ? this.#wish.profile.gateways : nodeGateways(this.hosts.length),
       clockFault: { skewMs: chance.between(-skewMs, skewMs), drift: chance.between(-drift, drift) },
       quotaBytes,
       cacheBytes: CACHE_BYTES,
       ...(isHostile && { tamper: tamper(new Chance(`hostile ${identity.name} ${this.#wish.seed}`)) }),
+      ...(tap !== undefined && { tap }),
       onLog: (from, level, line) => {
         this.note(`${from.name} ${level}: ${line}`)
         this.onLog(from, line)

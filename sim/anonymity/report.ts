@@ -1,0 +1,274 @@
+/** What was measured, as tables for the terminal and as a page with plots. Shares in percent. */
+import type { Share } from '../lookups/statistics.ts'
+import { drawPlot } from '../plot.ts'
+import type { Results, Row } from './measure.ts'
+import { LINKED_SHARDS } from './score.ts'
+
+/** Where the part of the page begins that `npm run leaks` writes. */
+const PLANTED_TITLE = '## Planted leaks'
+
+interface Section {
+  readonly title: string
+  readonly words: string
+  readonly head: readonly string[]
+  readonly rows: readonly (readonly string[])[]
+}
+
+export function renderText(results: Results): string {
+  const { effort, gets, puts, failed, cpuSeconds, peakMiB } = results
+  const intro = `${effort.nodes} nodes, ${effort.users} users, ${effort.networks} networks: ${puts} puts, ${gets} gets, ${failed} failed; ${cpuSeconds} s of CPU, ${peakMiB} MiB so far\n`
+  return [intro, ...sectionsOf([results]).map(rendered)].join('\n')
+}
+
+export function renderPage(all: readonly Results[], wish: { command: string; planted: string | undefined }): string {
+  const sizes = all.map(
+    ({ effort, puts, gets, failed, rows }) =>
+      `- ${counted(effort.nodes)} nodes, ${counted(effort.users)} of them users, ${effort.networks} ${effort.networks === 1 ? 'network' : 'networks'}: ` +
+      `${puts} puts and ${gets} gets of one stripe (22 shards) each within ${effort.minutes} minutes, ${failed} failed; ` +
+      `${rows.map((row) => row.placements).join(', ')} placements of hostile nodes at ${rows.map((row) => percent(row.share, 0)).join(', ')} %.`,
+  )
+  const last = all.at(-1)
+  const intro = `# Anonymity
+
+How often hostile nodes that pool all they see can tell who asked for an object, who published it, who stores it and
+which shards belong together. The whole program runs in the [simulator](../spec/simulator.md) with fast stand-ins for
+ciphers; what the adversary sees, how it guesses and how it is scored is in [spec/anonymity.md](../spec/anonymity.md).
+Hostile nodes follow the protocol and keep their eyes open; they do not delay, drop or choose their place.
+
+\`\`\`
+${wish.command}
+\`\`\`
+
+writes this page anew${last === undefined ? '' : `, in about ${Math.round(last.cpuSeconds / 60)} minutes of one core and ${counted(last.peakMiB)} MiB`}. Samples:
+
+${sizes.join('\n')}
+
+Intervals are 95 %. Each deal of the nodes into hostile hands, in which every node is hostile once, is one value; all
+deals of a row share its few networks, so the true intervals are a little wider. No churn: guards stay.
+
+![Readers and authors named against the share of hostile nodes](anonymity.svg)
+![Shards of a stripe that a pool links](anonymity-linkage.svg)
+`
+  const parts = [intro, ...sectionsOf(all).map(rendered), reading(all)]
+  return `${parts.join('\n')}${wish.planted === undefined ? '' : `\n${wish.planted}`}`
+}
+
+/** The part on planted leaks of a page as it is. */
+export function plantedPart(page: string): string | undefined {
+  const at = page.indexOf(PLANTED_TITLE)
+  return at === -1 ? undefined : page.slice(at)
+}
+
+function sectionsOf(all: readonly Results[]): Section[] {
+  const each = (cells: (row: Row, results: Results) => string[]): string[][] =>
+    all.flatMap((results) =>
+      results.rows.map((row) => [counted(results.effort.nodes), `${percent(row.share, 0)} %`, ...cells(row, results)]),
+    )
+  const head = ['nodes', 'hostile']
+  return [
+    {
+      title: 'Reader and author, targeted',
+      words: `The adversary knows the address, so all its locations, and names one member. *Named*: the chance that it is the right
+one, lucky guesses included (*guess*: what guessing alone gives). *Guard*: users whose guard is hostile. *Sure*: of what it
+says with more than even belief, so much is right. *Degree*: entropy of its belief over log2 of the nodes, 1 is best.`,
+      head: [...head, 'reader named', 'author named', 'guess', 'guard', 'sure', 'degree, reader', 'degree, author'],
+      rows: each(({ figures }) => [
+        shareText(figures['get right']),
+        shareText(figures['put right']),
+        percentText(figures['get guess']),
+        shareText(figures['get guarded']),
+        shareText(figures['get claimsRight']),
+        degreeText(figures['get degree']),
+        degreeText(figures['put degree']),
+      ]),
+    },
+    {
+      title: 'Single requests, untargeted',
+      words: `Without the address. Of all requests for one shard: those whose location a hostile node sees, and those of which it
+also says rightly, with more than even belief, who asked.`,
+      head: [...head, 'gets seen', 'gets named', 'puts seen', 'puts named'],
+      rows: each(({ figures }) => [
+        shareText(figures['get requestsSeen']),
+        shareText(figures['get requestsNamed']),
+        shareText(figures['put requestsSeen']),
+        shareText(figures['put requestsNamed']),
+      ]),
+    },
+    {
+      title: 'Storer',
+      words: `Keepers hold the bytes themselves, and a keeper's place can be worked out: whoever has the address names both holders of
+a shard in ${all.map(({ effort, storerTargeted }) => `${shareText(storerTargeted)} % (${counted(effort.nodes)} nodes)`).join(', ')}. Nothing hides the storer from the holder of an address.
+Without the address a storer is known for the shards of which a hostile node has seen the location:`,
+      head: [...head, 'storers known'],
+      rows: each(({ figures }) => [shareText(figures.storersNamed)]),
+    },
+    {
+      title: 'Shards of one stripe, pooled',
+      words: `Of the 22 shards of a put: those seen by hostile nodes, and the largest part of them that is taken for one thing, with the
+share of that group that really is of that put, root included. By *circuit*: what comes over one circuit within 2 s. By *guard*: over all circuits of
+one client that are matched with hostile guards. By *time*: whatever is put within 250 ms of each other, anywhere.`,
+      head: [...head, 'seen', 'by circuit', 'of it right', 'by guard', 'of it right', 'by time', 'of it right'],
+      rows: each(({ figures }) => [
+        shareText(figures.stripeSeen),
+        shareText(figures['circuit share']),
+        percentText(figures['circuit purity']),
+        shareText(figures['guard share']),
+        percentText(figures['guard purity']),
+        shareText(figures['time share']),
+        percentText(figures['time purity']),
+      ]),
+    },
+    {
+      title: 'Shards of one stripe, one node alone',
+      words: `Over all pairs of a node and a put. *Linked*: ${LINKED_SHARDS} shards, which rebuild a stripe, within 250 ms of each other, in any
+role. *Over two*: as gateway it opened more than two shards of the stripe.`,
+      head: ['nodes', 'pairs', 'linked', 'over two', 'most as gateway', 'most in all roles'],
+      rows: all.map(({ effort, alone, linked, overTwo }) => [
+        counted(effort.nodes),
+        counted(alone.pairs),
+        shareText(linked, 3),
+        shareText(overTwo, 3),
+        String(alone.mostAsGateway),
+        String(alone.mostInAll),
+      ]),
+    },
+    {
+      title: 'One neighbour',
+      words: `What Levine et al. (CCS 2020) did to Freenet: a node that knows the address counts, for each neighbour, the requests of the
+object that came from it (ring), or the cells on its circuits meanwhile (middle, guard). *Area*: the chance that the
+reader's count is above another neighbour's, ties half; 0.5 tells nothing, at any threshold. *Right*: the neighbour with
+the highest count is the reader; *guess*: one neighbour at random.`,
+      head: ['nodes', 'place', 'gets', 'area', 'right', 'guess'],
+      rows: all.flatMap(({ effort, neighbours }) =>
+        (['ring', 'middle', 'guard'] as const).map((place) => [
+          counted(effort.nodes),
+          place,
+          String(neighbours[place].gets),
+          degreeText(neighbours[place].area),
+          shareText(neighbours[place].right),
+          percentText(neighbours[place].guess),
+        ]),
+      ),
+    },
+  ]
+}
+
+export function renderNamingPlot(all: readonly Results[]): string {
+  return drawPlot({
+    title: 'Named by hostile nodes that pool what they see',
+    xLabel: 'hostile nodes, percent',
+    yLabel: 'named, percent',
+    xTicks: ticksOf(all),
+    yTicks: [0, 10, 20, 30, 40],
+    lines: [
+      ...all.flatMap(({ effort, rows }) => [
+        { name: `reader, ${counted(effort.nodes)}`, points: curve(rows, (row) => row.figures['get right']) },
+        { name: `author, ${counted(effort.nodes)}`, points: curve(rows, (row) => row.figures['put right']) },
+      ]),
+      { name: 'wanted: 1.1 f', points: ticksOf(all).map((tick) => [tick, 1.1 * tick] as const), isDashed: true },
+    ],
+  })
+}
+
+export function renderLinkagePlot(all: readonly Results[]): string {
+  const [first] = all
+  const rows = first?.rows ?? []
+  return drawPlot({
+    title: `Shards of one stripe that a pool links, ${counted(first?.effort.nodes ?? 0)} nodes`,
+    xLabel: 'hostile nodes, percent',
+    yLabel: 'of the 22 shards, percent',
+    xTicks: ticksOf(all),
+    yTicks: [0, 20, 40, 60, 80, 100],
+    lines: [
+      { name: 'seen at all', points: curve(rows, (row) => row.figures.stripeSeen), isDashed: true },
+      { name: 'by time', points: curve(rows, (row) => row.figures['time share']) },
+      { name: 'by guard', points: curve(rows, (row) => row.figures['guard share']) },
+      { name: 'by circuit', points: curve(rows, (row) => row.figures['circuit share']) },
+    ],
+  })
+}
+
+function ticksOf([first]: readonly Results[]): number[] {
+  return (first?.rows ?? []).map(({ share }) => Math.round(share * 100))
+}
+
+function curve(rows: readonly Row[], of: (row: Row) => Share | undefined): (readonly [number, number])[] {
+  return rows.map((row) => [row.share * 100, (of(row)?.share ?? 0) * 100] as const)
+}
+
+/** What the figures say and what they do not; it names them, so that it cannot part from the tables. */
+function reading(all: readonly Results[]): string {
+  const over = (name: 'get' | 'put') =>
+    all.flatMap(({ rows, effort }) =>
+      rows
+        .filter((row) => (row.figures[`${name} right`]?.share ?? 0) > 1.1 * row.share)
+        .map(
+          (row) =>
+            `${percent(row.figures[`${name} right`]?.share ?? 0)} % of ${percent(row.share, 0)} % (${counted(effort.nodes)} nodes)`,
+        ),
+    )
+  const above = [...over('get').map((text) => `readers ${text}`), ...over('put').map((text) => `authors ${text}`)]
+  const largest = all.at(-1)
+  const degreeAt = (share: number) =>
+    largest?.rows.find((row) => row.share === share)?.figures['get degree']?.share.toFixed(3) ?? '-'
+  const ring = all.map(
+    ({ neighbours, effort }) => `${degreeText(neighbours.ring.area)} at ${counted(effort.nodes)} nodes`,
+  )
+  return `## Reading
+
+A user is found when its guard is hostile, and nearly always then: the cells that a guard passes to a middle and those
+that a gateway gets from it match one for one, and what the ring sees comes in the same burst. With an honest guard the
+adversary is left with a guess among those that it does not guard. So "named" is the share of hostile guards and the guess.
+The aim was 1.1 f for both; above it ${above.length === 0 ? 'is nothing' : `are ${above.join(', ')}`}. The guess alone, one in the
+honest members, is part of that and does not shrink with f: in small networks it weighs.
+
+Degree of anonymity at ${counted(largest?.effort.nodes ?? 0)} nodes: ${degreeAt(0.1)} at 10 % hostile and ${degreeAt(0.2)} at 20 %; the design expected 0.886 and 0.774 at
+1,000, for an adversary that leaves out nobody but itself. This one also leaves out the users that it guards and did not
+see, and the middles of circuits that it sees at the gateway: a user is never a relay of its own circuits.
+
+At ring neighbours the area is ${ring.join(', ')}: below 0.5, since a user is never its own gateway, so a neighbour
+that asks for the object is a little *less* likely to want it. That is a trace of the same kind, and shrinks with the
+network. A middle is told by the hop number that its neighbour is a guard, never the user. A guard knows that its client
+is at work, when and how much; not what for.
+
+Parts of a put are told by time: what is put at one moment is mostly one thing, since a client sends a stripe at once.
+That needs no guard, no circuit and no address, and is the strongest statement here against the present design. It grows
+with the share of what is seen, not with its square; more users at work at once would blur it.
+
+Not in these figures: hostile nodes that choose their place, delay, drop or refuse to make clients build anew; churn,
+which brings further guards; long observation of one user; an observer of the lines.
+`
+}
+
+// --- words -----------------------------------------------------------------------------------------
+
+function rendered({ title, words, head, rows }: Section): string {
+  const widths = head.map((cell, column) => Math.max(3, cell.length, ...rows.map((row) => row[column]?.length ?? 0)))
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] as number)).join(' | ')} |`
+  const rule = `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`
+  return [`## ${title}`, '', words, '', line(head), rule, ...rows.map(line), ''].join('\n')
+}
+
+function percent(share: number, digits = 1): string {
+  return (share * 100).toFixed(digits)
+}
+
+function percentText(share: Share | undefined): string {
+  return share === undefined ? '-' : percent(share.share)
+}
+
+function shareText(share: Share | undefined, digits = 1): string {
+  if (share === undefined) return '-'
+  return `${percent(share.share, digits)} (${percent(share.low, digits)}–${percent(Math.min(1, share.high), digits)})`
+}
+
+function degreeText(share: Share | undefined): string {
+  if (share === undefined) return '-'
+  return `${share.share.toFixed(3)} (${share.low.toFixed(3)}–${Math.min(1, share.high).toFixed(3)})`
+}
+
+/** 10000 as 10,000, whatever the machine's language. */
+function counted(value: number): string {
+  return String(value).replace(/\B(?=(\d{3})+$)/g, ',')
+}

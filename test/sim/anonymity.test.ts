@@ -1,0 +1,196 @@
+/** The adversary on one small network with the program's own ciphers, and on recordings made by hand. SPEC anonymity §2-§5 */
+import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { Adversary } from '../../sim/anonymity/adversary.ts'
+import { cutAtPauses, groupPuts } from '../../sim/anonymity/groups.ts'
+import { dealt, measureScenes } from '../../sim/anonymity/measure.ts'
+import { Recorder } from '../../sim/anonymity/recorder.ts'
+import type { Leg, Recording } from '../../sim/anonymity/recording.ts'
+import { plantedPart, renderLinkagePlot, renderNamingPlot, renderPage } from '../../sim/anonymity/report.ts'
+import { runScene, type Scene } from '../../sim/anonymity/scene.ts'
+import { scoreNeighbours, scorePlacement, scoreTargetedStorer } from '../../sim/anonymity/score.ts'
+import { Chance } from '../../sim/chance.ts'
+import type { Tamper } from '../../sim/host.ts'
+import { SIM_PROFILE, SimNetwork } from '../../sim/network.ts'
+
+const wish = { seed: 'test', nodes: 20, users: 5, objects: 6, minutes: 0.5 }
+let scene: Scene
+beforeAll(async () => {
+  scene = await runScene(wish)
+})
+
+describe('the adversary', () => {
+  it('imports nothing that knows the truth', () => {
+    for (const file of ['recording', 'adversary', 'groups', 'neighbours']) {
+      const text = readFileSync(`sim/anonymity/${file}.ts`, 'utf8')
+      const imported = [...text.matchAll(/\bfrom '([^']+)'|\bimport\('([^']+)'\)/g)].map(([, a, b]) => a ?? b)
+      const allowed = /^(\.\/(recording|adversary)\.ts|\.\.\/\.\.\/(core|routing|storage)\/index\.ts)$/
+      expect(imported.filter((path) => !allowed.test(path as string))).toEqual([])
+    }
+  })
+
+  it('sees nothing and names nobody better than a guess when no node is hostile', () => {
+    const { get, put, stripeSeen, storersNamed } = scorePlacement(scene, new Set(), new Chance('none'))
+    for (const naming of [get, put]) {
+      expect(naming).toMatchObject({ found: 0, guarded: 0, claimsRight: undefined, requestsSeen: 0, requestsNamed: 0 })
+      expect(naming.right).toBeCloseTo(1 / wish.nodes)
+      expect(naming.degree).toBeCloseTo(1)
+    }
+    expect([stripeSeen, storersNamed]).toEqual([0, 0])
+  })
+
+  it('names everybody whose guard is hostile when nearly all nodes are, and sees all requests', () => {
+    const users = [...new Set(scene.deeds.map(({ who }) => who))]
+    expect(scene.deeds).toHaveLength(2 * wish.objects)
+    let named = 0
+    for (const deed of scene.deeds) {
+      const honest = new Set([deed.who, users.find((key) => key !== deed.who)])
+      const pool = scene.recordings.filter(({ self }) => !honest.has(self))
+      const adversary = new Adversary(pool, scene.members)
+      if (!adversary.observed.has(deed.who)) continue
+      named++
+      expect(adversary.whoDid(deed.kind, deed.asked).named).toEqual([deed.who])
+    }
+    expect(named).toBeGreaterThan(scene.deeds.length / 2)
+  })
+
+  it('works out both keepers of every shard from its name', () => {
+    const { right, trials } = scoreTargetedStorer(scene)
+    expect(trials).toBe(2 * 30 * wish.objects)
+    expect(right).toBe(trials)
+  })
+
+  it('tells a reader at its guard, and no better than chance at a neighbour on the ring', () => {
+    const { ring, guard } = scoreNeighbours(scene)
+    expect(ring.area).toHaveLength(wish.objects)
+    const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+    expect(mean(ring.area)).toBeLessThan(0.6)
+    expect(guard.area.length).toBeGreaterThan(0)
+    expect(mean(guard.area)).toBeGreaterThan(0.9)
+  })
+})
+
+/** A circuit from `client` through guard g, middle m and gateway w, at the two hostile ends. */
+function ends(of: { gatewayMs: number[]; filler?: number }): { pool: Recording[]; atGateway: Leg } {
+  const leg = (each: Partial<Leg>): Leg => ({
+    peer: 'm',
+    circuit: 1,
+    hop: 1,
+    isFromPeer: true,
+    openedMs: 0,
+    other: undefined,
+    forwardMs: [],
+    backwardMs: [],
+    forwardTails: [],
+    ...each,
+  })
+  const far = leg({ hop: 2, isFromPeer: false, openedMs: 10, forwardMs: [100, 500, 600], forwardTails: [1, 2, 3] })
+  const near = leg({ peer: 'client', openedMs: 0, forwardMs: [50, 99, 499, 599], other: far })
+  const forwardTails = [of.filler ?? 8, 9]
+  const atGateway = leg({ hop: 3, openedMs: 160, forwardMs: of.gatewayMs, forwardTails })
+  const gateway = of.gatewayMs.map((atMs, index) => ({ atMs, leg: atGateway, kind: 'put' as const, ref: `r${index}` }))
+  return {
+    pool: [
+      { self: 'g', legs: [near, far], ring: [], gateway: [] },
+      { self: 'w', legs: [atGateway], ring: [], gateway },
+    ],
+    atGateway,
+  }
+}
+
+describe('a circuit seen at both ends', () => {
+  const members = ['client', 'g', 'm', 'w', 'x'].map((key) => ({ key, id: key }))
+  const originOf = (of: Parameters<typeof ends>[0]) => {
+    const { pool, atGateway } = ends(of)
+    return new Adversary(pool, members).originOf(atGateway)
+  }
+
+  it('is found by times when each cell comes out a little after it went in', () => {
+    expect(originOf({ gatewayMs: [560, 660] })).toEqual({ client: 'client', isCertain: false, isByMark: false })
+  })
+
+  it('is not found when cells come out before they went in, or more than went in', () => {
+    expect(originOf({ gatewayMs: [400, 590] }).client).toBeUndefined()
+    expect(originOf({ gatewayMs: [560, 660, 670] }).client).toBeUndefined()
+  })
+
+  it('is found for certain when filler was kept, whatever the times', () => {
+    expect(originOf({ gatewayMs: [400, 590], filler: 2 })).toEqual({
+      client: 'client',
+      isCertain: true,
+      isByMark: true,
+    })
+  })
+
+  it('links what came over it at one time', () => {
+    const { pool } = ends({ gatewayMs: [560, 660] })
+    expect(groupPuts(new Adversary(pool, members), 'circuit')).toEqual([['r0', 'r1']])
+    const sighting = (atMs: number) => ({ atMs, kind: 'put' as const, ref: `at ${atMs}`, leg: undefined })
+    expect(cutAtPauses([500, 0, 90, 600].map(sighting), 100)).toEqual([
+      ['at 0', 'at 90'],
+      ['at 500', 'at 600'],
+    ])
+  })
+})
+
+describe('the measurement', () => {
+  it('makes every node hostile once in a deal', () => {
+    const hands = dealt(scene, 0.2, new Chance('deal'))
+    expect(hands.map(({ size }) => size)).toEqual([4, 4, 4, 4, 4])
+    expect(new Set(hands.flatMap((hand) => [...hand])).size).toBe(wish.nodes)
+  })
+
+  it('records without changing the course of events', async () => {
+    const hashWith = async (tap: (network: () => SimNetwork) => Tamper): Promise<string> => {
+      const network: SimNetwork = new SimNetwork({
+        seed: 3,
+        nodes: 18,
+        clients: 1,
+        profile: { ...SIM_PROFILE, gateways: 2 },
+        hostileShare: 0,
+        tamper: () => (transport) => transport,
+        tap: tap(() => network),
+        nodeGateways: () => 1,
+        quotaBytes: 2 ** 20,
+        skewMs: 0,
+        drift: 0,
+      })
+      await network.start()
+      await network.world.run(() => network.world.nowMs > 150_000)
+      return network.world.trace.hash()
+    }
+    const plain = await hashWith(() => (transport) => transport)
+    const recorded = await hashWith((network) => (transport, host) => {
+      return new Recorder(network().world, host).wrap(transport)
+    })
+    expect(recorded).toBe(plain)
+  })
+
+  it('gives the same page for the same scene, with every figure in it, and leaves the planted leaks', () => {
+    const effort = { ...wish, networks: 1, deals: 2, shares: [0.1, 0.3] }
+    const page = (): string => {
+      const results = [measureScenes(effort, [scene])].map((each) => ({ ...each, cpuSeconds: 60, peakMiB: 1 }))
+      for (const svg of [renderNamingPlot(results), renderLinkagePlot(results)])
+        expect(svg).not.toMatch(/NaN|undefined/)
+      return renderPage(results, { command: 'command', planted: '## Planted leaks\n\nfound\n' })
+    }
+    const first = page()
+    expect(page()).toBe(first)
+    expect(first).not.toMatch(/NaN|undefined|Infinity/)
+    expect(plantedPart(first)).toBe('## Planted leaks\n\nfound\n')
+  })
+})
+
+describe('the planted leaks', () => {
+  it('apply to the program as it is', () => {
+    const folder = 'test/planted/anonymity'
+    const files = readdirSync(folder)
+    expect(files.length).toBeGreaterThanOrEqual(3)
+    for (const file of files) {
+      const args = ['-p1', '-s', '--dry-run', '-i', `${folder}/${file}`]
+      const { status, stdout } = spawnSync('patch', args, { encoding: 'utf8' })
+      expect(`${file} ${status} ${stdout}`).toBe(`${file} 0 `)
+    }
+  })
+})

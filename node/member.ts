@@ -34,7 +34,8 @@ import type { Gate } from './gate.ts'
 import type { LinkTable, PeerLink } from './links.ts'
 import type { Accounts } from './roles/accounts.ts'
 import { Gateway } from './roles/gateway.ts'
-import { Keeper } from './roles/keeper.ts'
+import type { Keeper } from './roles/keeper.ts'
+import { makeKeeping } from './roles/keeping.ts'
 import { Relay } from './roles/relay.ts'
 import { Router } from './roles/router.ts'
 import { Reconcile } from './tasks/reconcile.ts'
@@ -95,7 +96,7 @@ export class Member {
     const { profile, networkId, view, calls, accounts, gate, circuits, reach, key } = settings
     this.#onionKey = exchangeKeyFromSeed(settings.onionSeed)
     this.#descriptor = this.#sign()
-    this.keeper = new Keeper({
+    const keeping = makeKeeping({
       clock,
       log,
       random,
@@ -109,7 +110,9 @@ export class Member {
       selfId: this.id,
       reach,
     })
-    this.reconcile = new Reconcile({ clock, jitter, log, profile, keeper: this.keeper })
+    const { holders } = keeping
+    this.keeper = keeping.keeper
+    this.reconcile = new Reconcile({ clock, jitter, log, profile, ...keeping })
     this.ring = new RingUpkeep({
       clock,
       jitter,
@@ -133,6 +136,7 @@ export class Member {
       random,
       log,
       view,
+      holders,
       cache,
       accounts,
       keeper: this.keeper,

@@ -51,7 +51,8 @@ import {
 } from '../../storage/index.ts'
 import type { PeerLink } from '../links.ts'
 import type { Accounts } from './accounts.ts'
-import { cut, type Keeper, REGION_EXTRA } from './keeper.ts'
+import { type Holders, REGION_EXTRA } from './holders.ts'
+import { cut, type Keeper } from './keeper.ts'
 
 /** A waiting hop says so this often ... */
 const WAIT_EVERY_MS = 1_000
@@ -77,6 +78,7 @@ export interface RouterPorts {
   readonly random: SecretRandom
   readonly log: Log
   readonly view: View
+  readonly holders: Holders
   readonly keeper: Keeper
   readonly cache: ShardCache
   readonly accounts: Pick<Accounts, 'admit' | 'served' | 'received' | 'answered'>
@@ -223,7 +225,7 @@ export class Router {
   }
 
   async #resolveGet(ref: ContentRef, get: GetRequest, sender: NodeId): Promise<Outcome> {
-    const { keeper, cache, copies } = this.#p
+    const { holders, keeper, cache, copies } = this.#p
     const location = locationOf(ref)
     const place = this.#placeOf(location, { sender, isPastOwner: get.isPastOwner })
     if (place === 'refused') return BUSY
@@ -240,7 +242,7 @@ export class Router {
     if (place === 'elsewhere') return this.#forwardGet(ref, get)
     // In the region, on a miss or to be passed over: only clockwise, and only so far.
     const successor = this.#p.ring()?.successors[0]
-    if (successor === undefined || keeper.rankOf(location) + 1 >= copies + REGION_EXTRA) return NOT_FOUND
+    if (successor === undefined || holders.rankOf(location) + 1 >= copies + REGION_EXTRA) return NOT_FOUND
     const next = { ...get, skip: Math.max(0, get.skip - 1), isPastOwner: true }
     return this.#forwardGet(ref, next, successor)
   }
@@ -250,11 +252,11 @@ export class Router {
     location: Location,
     asked: { sender: NodeId; isPastOwner: boolean },
   ): 'owner' | 'region' | 'elsewhere' | 'refused' {
-    const { ring, selfId, keeper, copies } = this.#p
+    const { ring, selfId, holders, copies } = this.#p
     const { sender } = asked
     const state = ring()
     if (state === undefined) return 'refused'
-    const isNear = keeper.rankOf(location) < copies + REGION_EXTRA
+    const isNear = holders.rankOf(location) < copies + REGION_EXTRA
     if (asked.isPastOwner) return isNear ? 'region' : 'refused'
     if (isOwner(state, location)) return 'owner'
     if (compareBytes(sender, selfId) === 0) return this.#nextHop(location, []) === undefined ? 'owner' : 'elsewhere'

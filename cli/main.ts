@@ -27,6 +27,7 @@ const world: World = {
   stdout: process.stdout,
   stderr: process.stderr,
   env: process.env,
+  nodeOptions: process.execArgv,
   folder: process.cwd(),
   userFolder: homedir(),
   temporaryFolder: tmpdir(),

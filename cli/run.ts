@@ -7,6 +7,7 @@ import { downCommand } from './commands/down.ts'
 import { getCommand } from './commands/get.ts'
 import { initCommand } from './commands/init.ts'
 import { keepCommand } from './commands/keep.ts'
+import { ledgerCommand } from './commands/ledger.ts'
 import { networkCommand } from './commands/network.ts'
 import { putCommand } from './commands/put.ts'
 import { repairCommand, repairKeyCommand } from './commands/repair.ts'
@@ -17,6 +18,7 @@ import { contextOf, isHome } from './context.ts'
 import { UsageError } from './errors.ts'
 import { EXIT, errorText, exitCodeOf } from './render/errors.ts'
 import { Voice } from './render/voice.ts'
+import { checkSafety } from './safety.ts'
 import type { World } from './world.ts'
 
 /** Runs `hush` with these words (without the program's own) and resolves with its exit code. */
@@ -26,8 +28,9 @@ export async function run(words: readonly string[], world: World): Promise<numbe
   const program = makeProgram(world, (code) => {
     exit = code
   })
-  program.hook('preAction', (_, command) => {
+  program.hook('preAction', async (_, command) => {
     chosen = command
+    await checkSafety(world, command)
   })
   // Before commander has read the words, only they can tell.
   const isJson = words.includes('--json')
@@ -63,10 +66,15 @@ Joining a network:
   hush put report.pdf                              hush get ADDRESS
   tar c folder | hush put -                        hush get ADDRESS -o - | tar x
   hush put --public report.pdf                     a short address, 32 bytes, new each time
+  hush init --join INVITE --client --proxy socks5://127.0.0.1:9050      all links over Tor
   hush check ADDRESS                               how well it can be reached
   hush repair ADDRESS                              rebuild what is missing, renew the rest
   hush keep ADDRESS                                have the daemon do that every week
+  hush ledger                                      who has served whom
   hush down
+
+A setting, variable or option that would undo anonymity is refused, with its reason, as long as the home's
+config.json says "anonymity": "strict"; with "unsafe" it is warned of. docs/spec/safety.md lists them.
 
 Answers go to standard output, everything else to standard error. --json makes both readable for
 programs. Exit codes: 0 done, 2 input, 3 degraded, 4 unavailable, 5 another node's fault,
@@ -90,6 +98,7 @@ function makeProgram(world: World, setExit: (code: number) => void): Command {
   program.addCommand(upCommand(world, setExit))
   program.addCommand(downCommand(world))
   program.addCommand(statusCommand(world))
+  program.addCommand(ledgerCommand(world, setExit))
   program.addCommand(inviteCommand(world))
   program.addCommand(networkCommand(world))
   program.addCommand(testnetCommand(world, setExit))

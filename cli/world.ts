@@ -10,6 +10,8 @@ export interface World {
   readonly stdout: Writable
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number }
   readonly env: Readonly<Record<string, string | undefined>>
+  /** Options that Node itself was started with. */
+  readonly nodeOptions: readonly string[]
   /** Folder that relative paths start from. */
   readonly folder: string
   /** The user's own folder, where `.hush` lies unless told otherwise. */
@@ -32,6 +34,13 @@ export interface NetworkLike {
   readonly seeds: { id: string; publicKey: string; address: string }[]
 }
 
+/** Settings that a command gives a home besides its addresses. */
+export interface Overrides {
+  readonly prefixLimits?: boolean
+  readonly anonymity?: 'strict' | 'unsafe'
+  readonly proxy?: string
+}
+
 /** The part of node/home.ts that makes home folders; the processes in them speak the control API. */
 export interface HomeRoom {
   createHome(options: {
@@ -40,12 +49,12 @@ export interface HomeRoom {
     role: 'node' | 'client'
     listen?: string
     advertise?: readonly string[]
-    overrides?: { prefixLimits?: boolean }
+    overrides?: Overrides
   }): Promise<{ id: string | undefined; publicKey: string }>
   createNetwork(options: {
     profile: ProfileName
     seeds: readonly { home: string; listen: string; advertise?: readonly string[] }[]
-    overrides?: { prefixLimits?: boolean }
+    overrides?: Overrides
     onProgress?: (done: number, total: number) => void
   }): Promise<NetworkLike>
   readNetwork(home: string): Promise<NetworkLike>

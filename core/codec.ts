@@ -42,6 +42,12 @@ export class ByteReader {
     if (!Number.isSafeInteger(value)) throw this.malformed('number too large')
     return value
   }
+  /** An i64 that must fit a safe integer; a larger one is malformed. */
+  i64(): number {
+    const value = Number(this.#view.getBigInt64(this.#step(8)))
+    if (!Number.isSafeInteger(value)) throw this.malformed('number too large')
+    return value
+  }
   /** A view, not a copy: it pins the whole buffer it came from. */
   bytes(size: number): Uint8Array {
     const start = this.#step(size)
@@ -99,6 +105,11 @@ export class ByteWriter {
   u64(value: number): this {
     assert(Number.isSafeInteger(value) && value >= 0, 'u64 takes a safe integer')
     this.#view.setBigUint64(this.#step(8), BigInt(value))
+    return this
+  }
+  i64(value: number): this {
+    assert(Number.isSafeInteger(value), 'i64 takes a safe integer')
+    this.#view.setBigInt64(this.#step(8), BigInt(value))
     return this
   }
   bytes(value: Uint8Array): this {

@@ -42,3 +42,16 @@ export interface StateStore {
   /** Resolves once the value would survive a crash; the old value or the new one, never a mixture. */
   put(key: string, value: Uint8Array): Promise<void>
 }
+
+export interface StoredRecord {
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+}
+
+/** Many small records, in the order of their keys: what a journal needs. */
+export interface RecordStore {
+  /** Those whose key begins so, in order; at most `limit`, the last ones. The bytes are the caller's. */
+  list(prefix: Uint8Array, limit?: number): readonly StoredRecord[]
+  /** All or nothing; resolves once it would survive a crash, rejects when it would not. No value: removed. */
+  write(changes: readonly { readonly key: Uint8Array; readonly value: Uint8Array | undefined }[]): Promise<void>
+}

@@ -34,6 +34,11 @@ export const LABELS = {
   repairSubject: 'hush/1/repair-subject',
   possession: 'hush/1/possession',
 
+  // ledgers
+  ledgerPair: 'hush/1/ledger-pair',
+  ledgerLink: 'hush/1/ledger-link',
+  ledgerEntry: 'hush/1/ledger-entry',
+
   // stripes and shards
   dataKey: 'hush/1/data-key',
   repairKey: 'hush/1/repair-key',

@@ -17,6 +17,7 @@ import {
   type NodeId,
   PeerError,
   type Profile,
+  type RecordStore,
   type SecretRandom,
   type StateStore,
 } from '../core/index.ts'
@@ -40,18 +41,22 @@ import { Calls } from './calls.ts'
 import { CircuitPool } from './circuit-pool.ts'
 import { CircuitTable } from './circuit-table.ts'
 import type { SeedContact } from './config.ts'
+import { Entry } from './entry.ts'
+import { Gate } from './gate.ts'
 import { Guards } from './guards.ts'
-import type { LinkLimits, Standing } from './link-limits.ts'
+import { LINK_LIMITS, type LinkLimits, type Standing } from './link-limits.ts'
 import { type Contact, LinkTable, type PeerLink } from './links.ts'
 import { Manners } from './manners.ts'
 import { Member } from './member.ts'
 import { PuzzleSolver } from './puzzle-solver.ts'
+import { Accounts } from './roles/accounts.ts'
 import { Client } from './roles/client.ts'
 import { Admission } from './tasks/admission.ts'
 import { Gossip } from './tasks/gossip.ts'
 import { GuardPadding } from './tasks/guard-padding.ts'
 import { ReadBack } from './tasks/read-back.ts'
 import { type OpenVisit, Steward } from './tasks/steward.ts'
+import { Upload } from './upload.ts'
 
 export interface NodePorts {
   readonly clock: Clock
@@ -65,6 +70,8 @@ export interface NodePorts {
   readonly cache: ShardCache
   /** Shards of own puts that have no keeper yet. */
   readonly pending: ShardStore
+  /** What both ends of links have signed of their ledgers. */
+  readonly records: RecordStore
 }
 
 export interface NodeSettings {
@@ -86,6 +93,10 @@ export interface NodeSettings {
   /** Between a put and the reading back of its shards. SPEC repair §7 */
   readonly readBackMs: { readonly min: number; readonly max: number }
   readonly linkLimits?: Partial<LinkLimits>
+  /** Whether this side may dial such an address at all; any unless given. SPEC safety §2 */
+  readonly mayDial?: (address: string) => boolean
+  /** All links together; absent: as fast as they are. */
+  readonly uploadBytesPerSecond?: number
 }
 
 const VIEW_KEY = 'view'
@@ -108,6 +119,9 @@ export class HushNode {
   readonly guardPadding: GuardPadding
   readonly admission: Admission
   readonly manners: Manners
+  readonly accounts: Accounts
+  readonly upload: Upload
+  readonly gate: Gate
   /** Set once this node has its id: relay, gateway, keeper. */
   member: Member | undefined
   address: string | undefined
@@ -115,6 +129,7 @@ export class HushNode {
   readonly #key: SigningKey
   readonly #calls: Calls
   readonly #contacts = new Map<string, Contact>()
+  readonly #entry: Entry
   #listener: Listener | undefined
   #admitting = 0
   #isStopped = false
@@ -132,15 +147,43 @@ export class HushNode {
     this.puzzles = new PuzzleSolver({ clock })
     this.manners = new Manners({ clock })
     this.admission = new Admission({ clock, log, admit: (descriptors) => this.admit(descriptors) })
+    this.upload = new Upload({
+      clock,
+      bytesPerSecond: settings.uploadBytesPerSecond,
+      shareOf: (sender) => this.accounts.shareOf(sender),
+    })
+    const heldBytesMax = settings.linkLimits?.heldBytesMax ?? LINK_LIMITS.heldBytesMax
+    this.accounts = new Accounts({
+      clock,
+      jitter,
+      random,
+      log,
+      records: ports.records,
+      networkId,
+      key: this.#key,
+      links: () => this.links.all(),
+      // Without a rate: what waits, against half of what may.
+      load: () => this.upload.load ?? this.links.heldBytes / (heldBytesMax / 2),
+    })
+    this.gate = new Gate({
+      clock,
+      upload: this.upload,
+      admit: (peer) => this.accounts.admit(peer),
+      onLetIn: (peer) => this.accounts.letIn(peer),
+    })
     this.links = new LinkTable(ports, {
+      upload: this.upload,
       limits: settings.linkLimits ?? {},
       standingOf: (peer) => this.#standingOf(peer),
       onMessage: (peer, message) => this.#take(peer, message),
       onCircuitCell: (peer, cell, raw) => this.circuits.onCell(peer, cell, raw),
       onOpen: (peer) => {
+        this.accounts.onOpen(peer)
         if (peer.isDialer) this.member?.announceTo(peer)
       },
       onClosed: (peer) => {
+        this.accounts.onClosed(peer)
+        this.gate.onClosed(peer)
         this.#calls.closed(peer)
         this.circuits.onClosed(peer)
         this.member?.onClosed(peer)
@@ -158,7 +201,10 @@ export class HushNode {
       networkCreatedMs: settings.networkCreatedMs,
       selfId,
       reach,
+      mayDial: settings.mayDial,
     })
+    const seeds = settings.seeds.map((seed) => seed.id)
+    this.#entry = new Entry({ clock, jitter, guards: this.guards, seeds, reach })
     const poolPorts = {
       clock,
       jitter,
@@ -224,6 +270,7 @@ export class HushNode {
     this.client.start()
     this.steward.start()
     this.guardPadding.start()
+    this.accounts.start()
     this.#saveViewNowAndThen()
   }
 
@@ -241,6 +288,7 @@ export class HushNode {
     this.client.stop()
     this.pool.stop()
     this.member?.stop()
+    await this.accounts.stop()
     this.links.close()
     await this.#listener?.close()
     await this.#p.state.put(VIEW_KEY, this.view.toBytes())
@@ -248,7 +296,7 @@ export class HushNode {
 
   /** An open link to a node of the view, or undefined; what came of it is noted in the view. */
   async reach(id: NodeId): Promise<PeerLink | undefined> {
-    const contact = this.view.get(id) ?? this.#contacts.get(keyOf(id))
+    const contact = this.view.get(id) ?? this.guards.contactOf(id) ?? this.#contacts.get(keyOf(id))
     if (contact === undefined || this.#isStopped) return undefined
     try {
       const peer = await this.links.to(contact)
@@ -332,6 +380,8 @@ export class HushNode {
         view: this.view,
         links: this.links,
         calls: this.#calls,
+        accounts: this.accounts,
+        gate: this.gate,
         circuits: this.circuits,
         reach: (other) => this.reach(other),
         admit: (descriptors) => this.admit(descriptors),
@@ -349,7 +399,7 @@ export class HushNode {
       this.#announced(peer, message.subarray(1))
       return
     }
-    if (this.gossip.onMessage(peer, message)) return
+    if (this.gossip.onMessage(peer, message) || this.accounts.onMessage(peer, message)) return
     const call = decodeCall(message)
     if (call?.kind === 'ringState' || call?.kind === 'copied' || call?.kind === 'haves' || call?.kind === 'proved') {
       this.#calls.answered(peer, call)
@@ -387,12 +437,16 @@ export class HushNode {
     this.#p.log('error', 'a descriptor could not be checked', { reason: messageOf(error) })
   }
 
-  /** Who to compare views with: a node any member, a client its guard, and to begin with a seed. */
+  /** Who to compare views with: a node any member, to begin with a seed; a client its guard (entry.ts). */
   async #gossipPartner(): Promise<PeerLink | undefined> {
     const nowMs = this.#p.clock.nowMs()
     const self = this.member?.id
     const members = this.view.reachable(nowMs).filter((id) => self === undefined || !equalBytes(id, self))
-    if (this.settings.node === undefined && members.length > 0) return (await this.guards.take())?.link
+    if (this.settings.node === undefined) {
+      if (members.length === 0) return this.#entry.link()
+      this.#entry.arrived()
+      return (await this.guards.take())?.link
+    }
     const seeds = this.settings.seeds.map((seed) => seed.id).filter((id) => self === undefined || !equalBytes(id, self))
     // Now and then a seed: two halves of a network that have lost each other find together again.
     const pool = members.length === 0 || this.#p.jitter.uint32() % 16 === 0 ? seeds : members

@@ -14,7 +14,16 @@ import {
   type PublicKey,
 } from '../core/index.ts'
 import { LINK_LIMITS } from './link-limits.ts'
-import { parseHostPort, TRANSPORT_LIMITS, type TransportLimits } from './system/index.ts'
+import { ANONYMITY, type SafetySettings } from './safety.ts'
+import {
+  isLoopback,
+  parseHostPort,
+  parseProxy,
+  proxyLoginOf,
+  type SocksProxy,
+  TRANSPORT_LIMITS,
+  type TransportLimits,
+} from './system/index.ts'
 
 const GIB = 1024 ** 3
 const MINUTES_A_DAY = 24 * 60
@@ -37,6 +46,15 @@ const hex32 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hex digits')
 
 const configSchema = z.strictObject({
   role: z.enum(['node', 'client']),
+  /** strict: what would undo anonymity is refused; unsafe: it is warned of. SPEC safety §1 */
+  anonymity: z.enum(ANONYMITY).default('strict'),
+  /** A SOCKS5 proxy that all dialled links go through: socks5://[USER:PASSWORD@]HOST:PORT. SPEC safety §3 */
+  proxy: z
+    .string()
+    .refine((text) => parseProxy(text) !== undefined, 'must be socks5://HOST:PORT')
+    .optional(),
+  /** A user and a password of this network's own for the proxy, so that Tor keeps its circuits apart. */
+  proxyIsolation: z.boolean().default(false),
   /** Where a node takes links; a client takes none. */
   listen: hostPort.optional(),
   /** What other nodes dial, when it differs from `listen`. */
@@ -49,6 +67,8 @@ const configSchema = z.strictObject({
     .default(10 * GIB),
   /** Of the quota, set aside for the cache of what passes through. */
   cacheShare: z.number().min(0).max(0.5).default(0.2),
+  /** What may be sent, all links together; absent: as fast as they are. SPEC ledger §7 */
+  uploadBytesPerSecond: z.number().int().min(65_536).optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   /** HOST:PORT for Prometheus metrics, loopback only; absent: none but through the control API. */
   metrics: hostPort.optional(),
@@ -98,8 +118,13 @@ export function parseConfig(text: string): ConfigFile {
   if (config.role === 'node' && config.listen === undefined) {
     throw new BadConfigError('config.json: a node needs "listen"', { hint: 'set "listen": "HOST:PORT"' })
   }
-  if (config.metrics !== undefined && !isLoopback(config.metrics)) {
+  const metrics = config.metrics === undefined ? undefined : parseHostPort(config.metrics)
+  // The one name that is left, localhost, is for the safety switch to judge.
+  if (metrics !== undefined && metrics.host !== 'localhost' && !isLoopback(metrics)) {
     throw new BadConfigError('config.json: "metrics" must be a loopback address', { hint: 'use 127.0.0.1:PORT' })
+  }
+  if (config.proxyIsolation && (config.proxy === undefined || parseProxy(config.proxy)?.login !== undefined)) {
+    throw new BadConfigError('config.json: "proxyIsolation" goes with a "proxy" without user and password')
   }
   return config
 }
@@ -146,11 +171,6 @@ function parseFile<T>(schema: z.ZodType<T>, text: string, file: string): T {
   throw new BadConfigError(`${file}${where}: ${unknown ?? 'wrong'}`, { hint: 'docs/spec/home.md lists the keys' })
 }
 
-function isLoopback(address: string): boolean {
-  const host = parseHostPort(address)?.host
-  return host === 'localhost' || host === '::1' || host?.startsWith('127.') === true
-}
-
 export function pauseBeforeReadBackMs({ readBackMinutes }: ConfigFile): { readonly min: number; readonly max: number } {
   return { min: readBackMinutes.min * MINUTE_MS, max: readBackMinutes.max * MINUTE_MS }
 }
@@ -174,4 +194,18 @@ export function linkBoundsOf({ links, prefixLimits }: ConfigFile): Partial<Trans
 export function dialFromOf({ listen, prefixLimits }: ConfigFile): string | undefined {
   const host = listen === undefined ? undefined : parseHostPort(listen)?.host
   return prefixLimits && host?.startsWith('127.') === true && host !== '127.0.0.1' ? host : undefined
+}
+
+/** What the safety switch judges. */
+export function safetySettingsOf(
+  config: ConfigFile,
+  network: { readonly seeds: readonly { address: string }[] },
+): SafetySettings {
+  return { ...config, seeds: network.seeds.map((seed) => seed.address) }
+}
+
+/** The proxy of the settings, with its login if the network is to have one of its own. */
+export function proxyOf(config: ConfigFile, networkId: NetworkId): SocksProxy | undefined {
+  const proxy = config.proxy === undefined ? undefined : parseProxy(config.proxy)
+  return proxy !== undefined && config.proxyIsolation ? { ...proxy, login: proxyLoginOf(networkId) } : proxy
 }

@@ -3,7 +3,7 @@
  * ports get their real makers. SPEC home §1-§3
  */
 import { LocalError } from '../core/index.ts'
-import { openLmdbStore } from '../storage/index.ts'
+import { openLmdbRecords, openLmdbStore } from '../storage/index.ts'
 import { HushNode } from './compose.ts'
 import {
   bytesOf,
@@ -19,10 +19,21 @@ import {
   parseNetwork,
   pauseBeforeReadBackMs,
   profileOf,
+  proxyOf,
+  safetySettingsOf,
   seedsOf,
 } from './config.ts'
 import { ControlServer } from './control/server.ts'
 import { addNodeMetrics } from './metrics.ts'
+import {
+  type Hazard,
+  hazardText,
+  isNumericAddress,
+  judge,
+  processHazards,
+  proxyVariableHazards,
+  settingHazards,
+} from './safety.ts'
 import {
   type ControlSocket,
   type Home,
@@ -40,6 +51,7 @@ import {
   programVersion,
   serveControl,
   serveMetrics,
+  surroundings,
   systemClock,
   systemJitter,
   systemRandom,
@@ -68,7 +80,7 @@ interface HomeFiles {
 
 /**
  * Runs until stopped; resolves with the exit code. `onReady` is called once the control API answers.
- * Throws what hinders the start: no home, a second daemon, a port in use, a bad file.
+ * Throws what hinders the start: no home, a second daemon, a port in use, a bad file, an unsafe setting.
  */
 export async function runDaemon(options: {
   readonly home: string
@@ -78,11 +90,13 @@ export async function runDaemon(options: {
   tuneCollector()
   const home = openHome(options.home)
   const files = readFiles(home)
+  const hazards = hazardsOf(files)
   const clock = systemClock()
   const jitter = systemJitter()
   const lock = await lockHome(home, { jitter })
   try {
-    return await runLocked(home, files, { clock, jitter, lock, ...(options.onReady && { onReady: options.onReady }) })
+    const onReady = options.onReady && { onReady: options.onReady }
+    return await runLocked(home, files, { clock, jitter, lock, hazards, ...onReady })
   } finally {
     lock.release()
   }
@@ -95,12 +109,14 @@ async function runLocked(
     clock: ReturnType<typeof systemClock>
     jitter: ReturnType<typeof systemJitter>
     lock: HomeLock
+    hazards: readonly Hazard[]
     onReady?: () => void
   },
 ): Promise<number> {
   const { clock, jitter } = run
   const random = systemRandom()
   const log = makeLog({ level: config.logLevel })
+  for (const hazard of run.hazards) log('warn', 'unsafe', { reason: hazardText(hazard) })
   const networkId = networkIdOf(network)
   const isNode = config.role === 'node'
   const cacheBytes = Math.floor(config.quotaBytes * config.cacheShare)
@@ -109,8 +125,12 @@ async function runLocked(
   const keeping = isNode ? { quotaBytes: config.quotaBytes - cacheBytes, cacheBytes } : { quotaBytes: 0, cacheBytes: 0 }
   const { store, cache } = openLmdbStore({ path: home.folder('shards'), ...keeping, onCorrupt, pause })
   const pending = openLmdbStore({ path: home.folder('pending'), quotaBytes: PENDING_QUOTA_BYTES, cacheBytes: 0 }).store
+  const records = openLmdbRecords({ path: home.folder('ledger'), pause })
   const keyLog = keyLogOfEnvironment()
   const dialFrom = dialFromOf(config)
+  const proxy = proxyOf(config, networkId)
+  if (proxy !== undefined && isNode)
+    log('warn', 'past-the-proxy', { reason: 'links that others open to this node do not go through the proxy' })
   const transport = makeTransport({
     seed: bytesOf(identity.seed),
     networkId,
@@ -119,9 +139,22 @@ async function runLocked(
     limits: linkBoundsOf(config),
     ...(dialFrom !== undefined && { dialFrom }),
     ...(keyLog && { keyLog }),
+    ...(proxy && { proxy }),
+    mayLookUp: config.anonymity === 'unsafe',
   })
   const node = new HushNode(
-    { clock, jitter, random, log, state: openStateStore(home.folder('state')), transport, store, cache, pending },
+    {
+      clock,
+      jitter,
+      random,
+      log,
+      state: openStateStore(home.folder('state')),
+      transport,
+      store,
+      cache,
+      pending,
+      records,
+    },
     {
       profile: profileOf(network),
       networkId,
@@ -141,6 +174,8 @@ async function runLocked(
       hasPrefixLimits: config.prefixLimits,
       readBackMs: pauseBeforeReadBackMs(config),
       linkLimits: { linksMax: config.links.max },
+      ...(config.anonymity === 'strict' && proxy === undefined && { mayDial: isNumericAddress }),
+      ...(config.uploadBytesPerSecond !== undefined && { uploadBytesPerSecond: config.uploadBytesPerSecond }),
     },
   )
   const metrics = makeMetrics({ withProcess: true })
@@ -205,8 +240,17 @@ async function runLocked(
     await transport.close()
     await store.close()
     await pending.close()
+    await records.close()
     log('info', 'stopped')
   }
+}
+
+/** What undoes anonymity here and is permitted. Throws UnsafeSettingError for what is not. */
+function hazardsOf({ config, network }: HomeFiles): readonly Hazard[] {
+  const settings = safetySettingsOf(config, network)
+  const start = surroundings()
+  const hazards = [...settingHazards(settings), ...processHazards(start), ...proxyVariableHazards(start, settings)]
+  return judge(config.anonymity, hazards)
 }
 
 function readFiles(home: Home): HomeFiles {

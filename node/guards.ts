@@ -3,7 +3,8 @@
  * it is can be learnt by few, and by fewer over time. SPEC circuits §6
  *
  * A list in order of preference: one primary, one standby. When none of the list can be reached a
- * further one is added, and the earlier ones are tried again all the while.
+ * further one is added, and the earlier ones are tried again all the while. Where a guard can be found is
+ * kept with it, so that a client that was away for long asks its guard who is there, and no seed.
  */
 import {
   ByteReader,
@@ -11,6 +12,7 @@ import {
   between,
   type Clock,
   equalBytes,
+  fromUtf8,
   type Jitter,
   keyOf,
   type Log,
@@ -18,10 +20,12 @@ import {
   type NodeId,
   named32,
   type Profile,
+  type PublicKey,
   type StateStore,
+  toUtf8,
 } from '../core/index.ts'
 import { type Descriptor, pickGuard, type View } from '../routing/index.ts'
-import type { PeerLink } from './links.ts'
+import type { Contact, PeerLink } from './links.ts'
 
 /** One primary, one standby. */
 const GUARDS_KEPT = 2
@@ -30,11 +34,17 @@ const GUARDS_MAX = 6
 /** A guard that could not be reached is tried again after so long. */
 const RETRY_MS = 20_000
 const STATE_KEY = 'guards'
+const VERSION = 2
+/** Those of a descriptor. */
+const ADDRESSES_MAX = 2
+const ADDRESS_SIZE_MAX = 255
 
 export interface Guard {
   readonly id: NodeId
   readonly sinceMs: number
   readonly untilMs: number
+  /** As its last descriptor said; absent when an earlier version of the file did not hold it. */
+  readonly contact?: { readonly publicKey: PublicKey; readonly addresses: readonly string[] }
 }
 
 export interface GuardsPorts {
@@ -47,6 +57,8 @@ export interface GuardsPorts {
   readonly networkCreatedMs: number
   readonly selfId: () => NodeId | undefined
   readonly reach: (id: NodeId) => Promise<PeerLink | undefined>
+  /** Whether this side may dial such an address at all; any unless given. */
+  readonly mayDial?: ((address: string) => boolean) | undefined
 }
 
 export class Guards {
@@ -68,6 +80,26 @@ export class Guards {
   /** All that are kept: none of them may be another hop of a circuit. */
   get ids(): readonly NodeId[] {
     return this.#guards.map((guard) => guard.id)
+  }
+
+  /** Where a guard was to be found when it was last heard of. */
+  contactOf(id: NodeId): Contact | undefined {
+    const contact = this.#guards.find((guard) => equalBytes(guard.id, id))?.contact
+    return contact && { id, ...contact }
+  }
+
+  /**
+   * An open link to a guard of the list, for asking who is there; nobody is added. Undefined when none answers;
+   * "none" when there is none to ask.
+   */
+  async entry(): Promise<PeerLink | undefined | 'none'> {
+    const nowMs = this.#p.clock.nowMs()
+    const known = this.#guards.filter((guard) => guard.untilMs > nowMs && guard.contact !== undefined)
+    for (const guard of known) {
+      const link = await this.#p.reach(guard.id)
+      if (link !== undefined) return link
+    }
+    return known.length > 0 ? undefined : 'none'
   }
 
   /** An open link to the first guard that can be reached, or undefined when the view offers none. */
@@ -107,32 +139,41 @@ export class Guards {
   /** Lets go of guards whose time is over and fills up to a primary and a standby. */
   async #renew(): Promise<void> {
     const nowMs = this.#p.clock.nowMs()
-    const kept = this.#guards.filter((guard) => guard.untilMs > nowMs)
-    if (kept.length !== this.#guards.length) {
+    const kept = this.#guards.filter((guard) => guard.untilMs > nowMs).map((guard) => this.#withContact(guard))
+    if (kept.length !== this.#guards.length || kept.some((guard, i) => guard !== this.#guards[i])) {
       this.#guards = kept
       await this.#save()
     }
     while (this.#guards.length < GUARDS_KEPT && (await this.#add()));
   }
 
+  /** The same guard, where it says that it is now. */
+  #withContact(guard: Guard): Guard {
+    const descriptor = this.#p.view.get(guard.id)
+    if (descriptor === undefined) return guard
+    const { publicKey, addresses } = descriptor
+    const isKnown = guard.contact !== undefined && guard.contact.addresses.join() === addresses.join()
+    return isKnown ? guard : { ...guard, contact: { publicKey, addresses } }
+  }
+
   async #add(): Promise<boolean> {
-    const { view, clock, jitter, profile, networkCreatedMs, selfId, log } = this.#p
+    const { view, clock, jitter, profile, networkCreatedMs, selfId, log, mayDial } = this.#p
     const nowMs = clock.nowMs()
     const self = selfId()
     const exclude = self === undefined ? this.ids : [...this.ids, self]
-    const picked = pickGuard(view, { nowMs, profile, networkCreatedMs, jitter, exclude })
+    const isFit = mayDial && ((node: Descriptor) => node.addresses.some(mayDial))
+    const picked = pickGuard(view, { nowMs, profile, networkCreatedMs, jitter, exclude, ...(isFit && { isFit }) })
     if (picked === undefined) return false
-    const { id } = picked
-    this.#guards.push({ id, sinceMs: nowMs, untilMs: nowMs + between(jitter, profile.guardKeepMs) })
+    const { id, publicKey, addresses } = picked
+    const untilMs = nowMs + between(jitter, profile.guardKeepMs)
+    this.#guards.push({ id, sinceMs: nowMs, untilMs, contact: { publicKey, addresses } })
     log('info', 'guard chosen', { guards: this.#guards.length })
     await this.#save()
     return true
   }
 
   #save(): Promise<void> {
-    const w = new ByteWriter(1 + this.#guards.length * 48).u8(1)
-    for (const guard of this.#guards) w.bytes(guard.id).u64(Math.round(guard.sinceMs)).u64(Math.round(guard.untilMs))
-    return this.#p.state.put(STATE_KEY, w.done())
+    return this.#p.state.put(STATE_KEY, encodeGuards(this.#guards))
   }
 
   /** Whether `id` is a guard: its link must stay open. */
@@ -141,16 +182,32 @@ export class Guards {
   }
 }
 
-// guards file: version u8 (1), then for each: id 32, since u64, until u64 (Unix ms)
+// guards file: version u8 (2), then for each: id 32, since u64, until u64 (Unix ms), addresses u8, and if there
+// are any: public key 32, for each: length u16 and text. Version 1 ended with the times.
+function encodeGuards(guards: readonly Guard[]): Uint8Array {
+  const w = new ByteWriter(1 + guards.length * (81 + ADDRESSES_MAX * (2 + ADDRESS_SIZE_MAX))).u8(VERSION)
+  for (const { id, sinceMs, untilMs, contact } of guards) {
+    w.bytes(id).u64(Math.round(sinceMs)).u64(Math.round(untilMs))
+    w.u8(contact?.addresses.length ?? 0)
+    if (contact === undefined || contact.addresses.length === 0) continue
+    w.bytes(contact.publicKey)
+    for (const address of contact.addresses) w.bytes16(fromUtf8(address))
+  }
+  return w.done()
+}
+
 function readGuards(ports: GuardsPorts): Guard[] {
   const bytes = ports.state.get(STATE_KEY)
   if (bytes === undefined) return []
   try {
     const r = new ByteReader(bytes, 'guards file')
-    if (r.u8() !== 1) throw r.malformed('unknown version')
+    const version = r.u8()
+    if (version < 1 || version > VERSION) throw r.malformed('unknown version')
     const guards: Guard[] = []
     while (r.left > 0 && guards.length < GUARDS_MAX) {
-      guards.push({ id: named32<'NodeId'>(r.bytes(32).slice(), 'guard'), sinceMs: r.u64(), untilMs: r.u64() })
+      const guard = { id: named32<'NodeId'>(r.bytes(32).slice(), 'guard'), sinceMs: r.u64(), untilMs: r.u64() }
+      const contact = version === 1 ? undefined : readContact(r)
+      guards.push(contact === undefined ? guard : { ...guard, contact })
     }
     r.end()
     return guards
@@ -159,4 +216,17 @@ function readGuards(ports: GuardsPorts): Guard[] {
     ports.log('warn', 'guards file is damaged: choosing anew')
     return []
   }
+}
+
+function readContact(r: ByteReader): Guard['contact'] {
+  const count = r.u8()
+  if (count > ADDRESSES_MAX) throw r.malformed('too many addresses')
+  if (count === 0) return undefined
+  const publicKey = named32<'PublicKey'>(r.bytes(32).slice(), 'key of a guard')
+  const addresses = Array.from({ length: count }, () => {
+    const address = toUtf8(r.bytes16(ADDRESS_SIZE_MAX))
+    if (address === undefined) throw r.malformed('an address that is no text')
+    return address
+  })
+  return { publicKey, addresses }
 }

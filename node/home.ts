@@ -25,7 +25,9 @@ import {
   networkIdOf,
   parseConfig,
   parseNetwork,
+  safetySettingsOf,
 } from './config.ts'
+import { judge, settingHazards } from './safety.ts'
 import { openHome, systemClock, systemRandom } from './system/index.ts'
 
 const INVITE_PREFIX = 'hush-invite:'
@@ -48,7 +50,7 @@ export interface HomeWish {
   readonly overrides?: Partial<ConfigFile>
 }
 
-/** Makes the files of a home. Refuses a folder that is one already. `id` is absent while the puzzle is unsolved. */
+/** Makes the files of a home. Refuses a folder that is one already, and settings that it could not start with. `id` is absent while the puzzle is unsolved. */
 export async function createHome(wish: HomeWish): Promise<{ id: string | undefined; publicKey: string }> {
   const random = systemRandom()
   return writeHome(wish, newIdentity(random))
@@ -66,6 +68,9 @@ export async function createNetwork(options: {
 }): Promise<NetworkFile> {
   const random = systemRandom()
   const profile = PROFILES[options.profile]
+  const seeds = options.seeds.map((seed) => ({ address: seed.advertise?.[0] ?? seed.listen }))
+  // Before the puzzles, which take minutes.
+  for (const seed of options.seeds) configOf({ ...seed, ...options, role: 'node', network: { seeds } })
   const wanted = profile.successors + 1
   if (options.seeds.length !== wanted) {
     throw new BadConfigError(`a ${profile.name} network starts from ${wanted} nodes, not ${options.seeds.length}`, {
@@ -171,14 +176,10 @@ function newIdentity(random: SecretRandom): IdentityFile {
   return { seed: toHex(random.bytes(32)), onionSeed: toHex(random.bytes(32)) }
 }
 
-async function writeHome(
-  wish: HomeWish,
-  identity: IdentityFile,
-): Promise<{ id: string | undefined; publicKey: string }> {
-  const home = openHome(wish.home)
-  if (home.read('network.json') !== undefined || home.read('identity.json') !== undefined) {
-    throw new HomeStateError(`${wish.home} is a home already`, { hint: 'choose another folder with --home' })
-  }
+/** The settings of a home to be made. Throws BadConfigError and UnsafeSettingError. */
+function configOf(
+  wish: Omit<HomeWish, 'network' | 'home'> & { readonly network: { readonly seeds: readonly { address: string }[] } },
+): ConfigFile {
   const given = {
     role: wish.role,
     ...(wish.role === 'node' && wish.listen !== undefined ? { listen: wish.listen } : {}),
@@ -186,6 +187,19 @@ async function writeHome(
     ...wish.overrides,
   }
   const config = parseConfig(JSON.stringify(given))
+  judge(config.anonymity, settingHazards(safetySettingsOf(config, wish.network)))
+  return config
+}
+
+async function writeHome(
+  wish: HomeWish,
+  identity: IdentityFile,
+): Promise<{ id: string | undefined; publicKey: string }> {
+  const config = configOf(wish)
+  const home = openHome(wish.home)
+  if (home.read('network.json') !== undefined || home.read('identity.json') !== undefined) {
+    throw new HomeStateError(`${wish.home} is a home already`, { hint: 'choose another folder with --home' })
+  }
   const { publicKey } = signingKeyFromSeed(bytesOf(identity.seed))
   const puzzleBits = PROFILES[wish.network.profile].puzzleBits
   const nonce = identity.nonce ?? (puzzleBits === 0 ? 0 : undefined)

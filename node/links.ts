@@ -20,10 +20,12 @@ import {
   UnavailableError,
 } from '../core/index.ts'
 import {
+  CELL_PRICE,
   type Cell,
   COMMANDS,
   type Command,
   FairQueue,
+  isDialersCircuit,
   type Link,
   MessageJoiner,
   makeCell,
@@ -33,6 +35,7 @@ import {
   writeHeader,
 } from '../routing/index.ts'
 import { giveWayTo, heaviest, LINK_LIMITS, type LinkLimits, type LinkWorth, type Standing } from './link-limits.ts'
+import type { Upload } from './upload.ts'
 
 /** Handed to the link beyond this, cells wait in the fair queue, where order can still change. */
 const LINK_QUEUED_BYTES_HIGH = 256 * 1024
@@ -68,6 +71,7 @@ export interface Contact {
 
 export interface LinkListener {
   readonly limits: Partial<LinkLimits>
+  readonly upload: Upload
   standingOf(peer: PeerLink): Standing
   onMessage(peer: PeerLink, message: Uint8Array): void
   /** `raw` is the whole cell, the listener's own memory; `cell.body` is a view of it. */
@@ -79,6 +83,13 @@ export interface LinkListener {
 /** The peer could not be reached; which peer is the caller's to say. */
 export class UnreachableError extends UnavailableError {
   readonly code = 'ERR_UNREACHABLE'
+}
+
+interface PeerLinkNeeds {
+  readonly id: NodeId | undefined
+  readonly clock: Clock
+  readonly upload: Upload
+  readonly onLaden: (peer: PeerLink) => void
 }
 
 export class PeerLink {
@@ -100,15 +111,19 @@ export class PeerLink {
   #usedMs: number
   readonly #openedMs: number
   readonly #clock: Clock
+  readonly #upload: Upload
+  /** Credits for relay cells: who opened a circuit pays, this side (`got`) or the peer. SPEC ledger §1 */
+  #cellCredits = { given: 0, got: 0 }
 
   /** `onLaden` is told when it may hold something, after it held nothing. */
-  constructor(link: Link, from: { id: NodeId | undefined; clock: Clock; onLaden: (peer: PeerLink) => void }) {
+  constructor(link: Link, from: PeerLinkNeeds) {
     this.#link = link
     this.#onLaden = from.onLaden
     this.id = from.id
     this.key = link.peerKey
     this.isDialer = link.isDialer
     this.#clock = from.clock
+    this.#upload = from.upload
     this.#usedMs = from.clock.monotonicMs()
     this.#openedMs = this.#usedMs
   }
@@ -171,7 +186,27 @@ export class PeerLink {
   sendRelay(circuit: number, cell: Uint8Array): boolean {
     writeHeader(cell, circuit, COMMANDS.relay)
     if (this.#queue.flowItems(circuit) >= CIRCUIT_CELLS_QUEUED_MAX) return false
-    return this.#offer(circuit, cell, 'normal')
+    if (!this.#offer(circuit, cell, 'normal')) return false
+    if (this.#isOwn(circuit)) this.#cellCredits.got += CELL_PRICE.towardsGateway
+    else this.#cellCredits.given += CELL_PRICE.towardsClient
+    return true
+  }
+
+  /** A relay cell has come. */
+  relayed(circuit: number): void {
+    if (this.#isOwn(circuit)) this.#cellCredits.got += CELL_PRICE.towardsClient
+    else this.#cellCredits.given += CELL_PRICE.towardsGateway
+  }
+
+  /** Credits for the relay cells since this was last asked. */
+  takeCellCredits(): { readonly given: number; readonly got: number } {
+    const credits = this.#cellCredits
+    this.#cellCredits = { given: 0, got: 0 }
+    return credits
+  }
+
+  #isOwn(circuit: number): boolean {
+    return isDialersCircuit(circuit) === this.isDialer
   }
 
   /** Cells of the circuit that wait for this link. */
@@ -192,12 +227,18 @@ export class PeerLink {
   /** Moves cells to the link while it takes them. */
   pump(): void {
     this.#laden()
-    while (!this.#isClosed && this.#link.queuedBytes < LINK_QUEUED_BYTES_HIGH) {
-      const cell = this.#queue.take()
-      if (cell === undefined) return
-      this.#usedMs = this.#clock.monotonicMs()
-      this.#link.send(cell)
-    }
+    let hasSent = true
+    while (hasSent) hasSent = this.sendOne()
+  }
+
+  sendOne(): boolean {
+    if (this.#isClosed || this.#link.queuedBytes >= LINK_QUEUED_BYTES_HIGH || this.#queue.items === 0) return false
+    if (!this.#upload.admits(this, { sizeBytes: CELL_SIZE, isControl: this.#queue.hasControl })) return false
+    const cell = this.#queue.take()
+    if (cell === undefined) return false
+    this.#usedMs = this.#clock.monotonicMs()
+    this.#link.send(cell)
+    return true
   }
 
   #laden(): void {
@@ -216,6 +257,7 @@ export class PeerLink {
       onDrain: () => this.pump(),
       onClose: (reason) => {
         this.#isClosed = true
+        this.#upload.forget(this)
         handlers.onClose(reason)
       },
     })
@@ -245,7 +287,7 @@ function newQueue(): FairQueue {
 export class LinkTable {
   readonly #transport: Transport
   readonly #clock: Clock
-  readonly #common: { clock: Clock; onLaden: (peer: PeerLink) => void }
+  readonly #common: Omit<PeerLinkNeeds, 'id'>
   readonly #log: Log
   readonly #listener: LinkListener
   readonly #open = new Map<string, PeerLink[]>()
@@ -261,7 +303,11 @@ export class LinkTable {
   constructor(ports: { transport: Transport; clock: Clock; log: Log }, listener: LinkListener) {
     this.#transport = ports.transport
     this.#clock = ports.clock
-    this.#common = { clock: ports.clock, onLaden: (peer: PeerLink) => void this.#laden.add(peer) }
+    this.#common = {
+      clock: ports.clock,
+      upload: listener.upload,
+      onLaden: (peer: PeerLink) => void this.#laden.add(peer),
+    }
     this.#log = ports.log
     this.#listener = listener
     this.#limits = { ...LINK_LIMITS, ...listener.limits }
@@ -395,6 +441,7 @@ export class LinkTable {
       const cell = readCell(raw)
       if (cell.command === COMMANDS.padding) return
       if (cell.command !== COMMANDS.message) {
+        if (cell.command === COMMANDS.relay) peer.relayed(cell.circuit)
         this.#listener.onCircuitCell(peer, cell, raw)
         return
       }

@@ -18,6 +18,8 @@ import {
 import { type ExchangeKey, exchangeKeyFromSeed, type SigningKey } from '../crypto/index.ts'
 import {
   type Call,
+  COPY_RESULT,
+  copyPrice,
   encodeAnnounce,
   encodeCall,
   encodeDescriptor,
@@ -28,9 +30,12 @@ import {
 import type { ShardCache, ShardStore } from '../storage/index.ts'
 import type { Calls } from './calls.ts'
 import type { CircuitTable } from './circuit-table.ts'
+import type { Gate } from './gate.ts'
 import type { LinkTable, PeerLink } from './links.ts'
+import type { Accounts } from './roles/accounts.ts'
 import { Gateway } from './roles/gateway.ts'
-import { Keeper } from './roles/keeper.ts'
+import type { Keeper } from './roles/keeper.ts'
+import { makeKeeping } from './roles/keeping.ts'
 import { Relay } from './roles/relay.ts'
 import { Router } from './roles/router.ts'
 import { Reconcile } from './tasks/reconcile.ts'
@@ -62,6 +67,8 @@ export interface MemberSettings {
   readonly view: View
   readonly links: LinkTable
   readonly calls: Calls
+  readonly accounts: Accounts
+  readonly gate: Gate
   readonly circuits: CircuitTable
   readonly reach: (id: NodeId) => Promise<PeerLink | undefined>
   readonly admit: (descriptors: readonly Uint8Array[]) => Promise<void>
@@ -86,15 +93,16 @@ export class Member {
     this.#s = settings
     this.id = settings.id
     const { clock, jitter, random, log, store, cache } = ports
-    const { profile, networkId, view, calls, circuits, reach, key } = settings
+    const { profile, networkId, view, calls, accounts, gate, circuits, reach, key } = settings
     this.#onionKey = exchangeKeyFromSeed(settings.onionSeed)
     this.#descriptor = this.#sign()
-    this.keeper = new Keeper({
+    const keeping = makeKeeping({
       clock,
       log,
       random,
       store,
       calls,
+      accounts,
       view,
       profile,
       networkId,
@@ -102,7 +110,9 @@ export class Member {
       selfId: this.id,
       reach,
     })
-    this.reconcile = new Reconcile({ clock, jitter, log, profile, keeper: this.keeper })
+    const { holders } = keeping
+    this.keeper = keeping.keeper
+    this.reconcile = new Reconcile({ clock, jitter, log, profile, ...keeping })
     this.ring = new RingUpkeep({
       clock,
       jitter,
@@ -126,7 +136,9 @@ export class Member {
       random,
       log,
       view,
+      holders,
       cache,
+      accounts,
       keeper: this.keeper,
       selfId: this.id,
       copies: profile.copies,
@@ -138,6 +150,7 @@ export class Member {
       random,
       log,
       circuits,
+      gate,
       selfId: this.id,
       networkId,
       onionKeys: () => [this.#onionKey],
@@ -209,7 +222,10 @@ export class Member {
 
   async #answer(peer: PeerLink, call: Call): Promise<void> {
     const answer = await this.keeper.answer(call)
-    if (answer !== undefined) peer.sendMessage(encodeCall(answer))
+    if (answer === undefined) return
+    peer.sendMessage(encodeCall(answer))
+    if (call.kind !== 'copy' || answer.kind !== 'copied' || answer.result !== COPY_RESULT.stored) return
+    this.#s.accounts.served(peer, copyPrice(call.bytes.length, call.leaseEndMs - this.#p.clock.nowMs()))
   }
 
   #ringChanged(): void {

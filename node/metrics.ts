@@ -81,4 +81,20 @@ export function addNodeMetrics(
   counter('gossip_dropped_total', 'steps of gossip passed over, lists of descriptors dropped', () => {
     return node.manners.counts.gossipPassedOver + node.admission.counts.dropped
   })
+  gauge('ledger_accounts', 'accounts with link neighbours', () => node.accounts.count)
+  counter('ledger_entries_total', 'ledger entries signed by both', () => node.accounts.counts.entries)
+  counter('ledger_proposals_total', 'ledger entries proposed', () => node.accounts.counts.proposals)
+  counter('ledger_refused_total', 'proposals of peers not signed', () => node.accounts.counts.refused)
+  counter('ledger_frauds_total', 'peers that signed two entries with one number', () => node.accounts.counts.frauds)
+  counter('ledger_flushes_total', 'times that ledgers were flushed', () => node.accounts.counts.flushes)
+  counter('ledger_given_credits_total', 'credits of service to peers', () => node.accounts.counts.given)
+  counter('ledger_got_credits_total', 'credits of service by peers', () => node.accounts.counts.got)
+  counter(
+    'ledger_turned_away_total',
+    'requests refused to peers that owe too much',
+    () => node.member?.router.counts.turnedAway ?? 0,
+  )
+  gauge('held_back_cells', 'cells of peers that owe too much that wait for their turn', () => node.gate.waiting)
+  gauge('upload_load', 'of what may be sent, what is; above 1 links wait', () => node.accounts.load)
+  counter('upload_bytes_total', 'bytes handed to links', () => node.upload.sentBytes)
 }

@@ -43,6 +43,47 @@ export {
 export { StreamJoiner, splitForStream } from './circuit/streams.ts'
 export { ReceiveWindow, SendWindow } from './circuit/window.ts'
 export { BadDescriptorError } from './errors.ts'
+export { Account, LOAD_HOLDING, type Standing, uploadShare, wordAt } from './ledger/account.ts'
+export {
+  balanceOf,
+  decodeEntry,
+  ENTRY_SIZE,
+  type Ends,
+  type Entry,
+  encodeEntry,
+  endsOf,
+  isSameEntry,
+  OPENING_SIZE,
+  proposerOf,
+  type Side,
+  sideOf,
+} from './ledger/entry.ts'
+export { type Fault, judgeChain, type Verdict } from './ledger/judge.ts'
+export {
+  CHAIN_ENTRIES_MAX,
+  CHAIN_SIZE_MAX,
+  type ChainFile,
+  decodeChain,
+  decodeLedgerMessage,
+  encodeChain,
+  encodeLedgerMessage,
+  type LedgerMessage,
+  type Notice,
+  WORDS,
+  type Word,
+} from './ledger/messages.ts'
+export {
+  messageOf as ledgerMessageOf,
+  NEW_PAIR,
+  open as openLedger,
+  type PairContext,
+  type PairState,
+  propose as proposeEntry,
+  receive as receiveLedger,
+  type Wish,
+} from './ledger/pair.ts'
+export { CELL_PRICE, copyPrice, dataPrice, storePrice } from './ledger/price.ts'
+export { type AccountRecord, decodeAccountRecord, encodeAccountRecord } from './ledger/record.ts'
 export { FairQueue, type FairQueueBounds, type Priority } from './link/fair-queue.ts'
 export {
   MESSAGES_BEGUN_MAX,

@@ -112,5 +112,5 @@ the share that equal bytes alone join, without times.
 |---|---|---|---|---|---|
 ${rows.map(({ line }) => line).join('\n')}
 `
-  writeFileSync(pagePath, `${at === -1 ? text : text.slice(0, at)}${part}`)
+  writeFileSync(pagePath, `${(at === -1 ? text : text.slice(0, at)).trimEnd()}\n\n${part}`)
 }

@@ -19,7 +19,7 @@ const LINKS_MAX = 2_048
 const ENDS_PER_CIRCUIT = 6
 /** Hops of a lookup and nodes that were down on its way. */
 const WALK_STEPS_MAX = 256
-/** As in node/roles/keeper.ts: so many further members may hold a content. */
+/** As in node/roles/holders.ts: so many further members may hold a content. */
 const REGION_EXTRA = 4
 /** Objects read at the same time. */
 const READERS = 8

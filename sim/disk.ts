@@ -3,11 +3,12 @@
  * a crash does to it. Writes become durable in order, some milliseconds later; a crash loses the tail of
  * those that are under way, and brings back what was deleted a moment ago. Bits rot, and a disk can be full.
  */
-import type { StateStore } from '../core/index.ts'
+import type { RecordStore, StateStore } from '../core/index.ts'
 import {
   type ArcRange,
   type ContentRef,
   contentRefKey,
+  openMemoryRecords,
   openMemoryStore,
   type ShardCache,
   type ShardStore,
@@ -42,6 +43,7 @@ export class SimDisk {
   #journal: Change[] = []
   #isFlushing = false
   readonly #values = new Map<string, Uint8Array>()
+  readonly #records = openMemoryRecords()
   readonly #rotten = new Set<string>()
   #store: ReturnType<typeof openMemoryStore> | undefined
 
@@ -101,6 +103,19 @@ export class SimDisk {
         await this.#world.sleep(this.flushMs)
         if (life.isOver) return new Promise(() => {})
         this.#values.set(key, kept)
+      },
+    }
+  }
+
+  /** A write that a crash meets is lost as a whole. */
+  records(life: Life): RecordStore {
+    return {
+      list: (prefix, limit) => this.#records.list(prefix, limit),
+      write: async (changes) => {
+        const kept = changes.map(({ key, value }) => ({ key: key.slice(), value: value?.slice() }))
+        await this.#world.sleep(this.flushMs)
+        if (life.isOver) return new Promise(() => {})
+        await this.#records.write(kept)
       },
     }
   }

@@ -115,6 +115,7 @@ export class SimHost {
         random: chance,
         log: this.#log(life),
         state: this.disk.state(life),
+        records: this.disk.records(life),
         transport: tamper === undefined ? transport : tamper(transport, this),
         store,
         cache,

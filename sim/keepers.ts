@@ -8,9 +8,10 @@ import { compareBytes, type NetworkId, type NodeId, named32, type Profile, SHARD
 import { merkleRoot, signingKeyFromSeed } from '../crypto/index.ts'
 import { Calls } from '../node/calls.ts'
 import type { PeerLink } from '../node/links.ts'
-import { Keeper, type ReconcileReport } from '../node/roles/keeper.ts'
+import { type Keeping, makeKeeping } from '../node/roles/keeping.ts'
+import type { ReconcileReport } from '../node/roles/reconciler.ts'
 import { Reconcile } from '../node/tasks/reconcile.ts'
-import { decodeCall, ownersOf, type View } from '../routing/index.ts'
+import { type Call, decodeCall, ownersOf, type View } from '../routing/index.ts'
 import { type ContentRef, contentRefKey, locationOf, openMemoryStore, type ShardStore } from '../storage/index.ts'
 import type { Chance } from './chance.ts'
 import { Life, simClock } from './clock.ts'
@@ -140,7 +141,7 @@ export class KeeperRing {
       const call = decodeCall(message)
       if (call === undefined) throw new Error('not a call')
       await hop()
-      const said = peer.isUp ? await peer.keeper.answer(call) : undefined
+      const said = peer.isUp ? await peer.answer(call) : undefined
       await hop()
       if (said?.kind === 'copied') this.copiesSent++
       if (said?.kind === 'haves' || said?.kind === 'copied' || said?.kind === 'proved') from.calls.answered(link, said)
@@ -159,7 +160,7 @@ export class KeeperRing {
 class RingKeeper implements RingNode {
   readonly id: NodeId
   readonly store: ShardStore
-  readonly keeper: Keeper
+  readonly #keeping: Keeping
   readonly calls: Calls
   isUp = true
   readonly #reconcile: Reconcile
@@ -185,12 +186,14 @@ class RingKeeper implements RingNode {
     })
     const clock = simClock(world, { skewMs: 0, drift: 0 }, this.#life)
     this.calls = new Calls(clock)
-    this.keeper = new Keeper({
+    this.#keeping = makeKeeping({
       clock,
       log: () => {},
       random: chance,
       store: this.store,
       calls: this.calls,
+      // What is owed is another measurement's affair.
+      accounts: { received: () => {} },
       // All that a keeper asks of its view.
       view: { reachable: () => this.#members } as unknown as View,
       profile,
@@ -199,11 +202,15 @@ class RingKeeper implements RingNode {
       selfId: id,
       reach: (to) => reach(this, to),
     })
-    this.#reconcile = new Reconcile({ clock, jitter: chance, log: () => {}, profile, keeper: this.keeper })
+    this.#reconcile = new Reconcile({ clock, jitter: chance, log: () => {}, profile, ...this.#keeping })
+  }
+
+  answer(call: Call): Promise<Call | undefined> {
+    return this.#keeping.keeper.answer(call)
   }
 
   start(): void {
-    this.#around = this.keeper.neighbourhood()
+    this.#around = this.#keeping.holders.neighbourhood()
     this.#reconcile.start()
     this.#reconcile.soon()
   }
@@ -213,7 +220,7 @@ class RingKeeper implements RingNode {
     if (!this.isUp) return
     const others = this.#members.filter((other) => compareBytes(other, id) !== 0)
     this.#members = isMember ? [...others, id].sort(compareBytes) : others
-    const around = this.keeper.neighbourhood()
+    const around = this.#keeping.holders.neighbourhood()
     if (around !== this.#around) this.#reconcile.soon()
     this.#around = around
   }

@@ -6,6 +6,7 @@
  *                        [--churn] [--hostile SHARE]
  *   npm run sim -- --seeds 1-100 [--jobs 2] [--real-every 20] [--json FILE] [--summary FILE]
  *   npm run sim -- lookups | load | durability [...]
+ *   npm run sim -- ledger [--minutes 30]
  *
  * The same seed, sizes and commit give the same trace hash. Exits 1 when anything was violated.
  */
@@ -17,6 +18,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { runAnonymity } from './anonymity.ts'
 import { runDurability } from './durability.ts'
+import { runLedger } from './ledger.ts'
 import { runLoad } from './load.ts'
 import { runLookups } from './lookups.ts'
 import { type RunWish, runSeed } from './run.ts'
@@ -64,6 +66,7 @@ const [, , what, ...rest] = process.argv
 if (what === 'lookups') await runLookups(rest)
 else if (what === 'load') await inFastTree(() => runLoad(rest))
 else if (what === 'durability') await inFastTree(() => runDurability(rest))
+else if (what === 'ledger') runLedger(rest)
 else if (what === 'anonymity') await inFastTree(() => runAnonymity(rest))
 else await main()
 

@@ -49,5 +49,7 @@ export { type ProbeContent, type RepairPorts, repairObject, type StripeRepair } 
 export { formatRepairKey, type Handle, parseHandle, parseRepairKey, type RepairKey } from './repair-key.ts'
 export { makeRepairKey, subjectOf, subjectOfRepairKey } from './repair-list.ts'
 export { type LmdbStoreOptions, openLmdbStore } from './shard-store/lmdb.ts'
+export { openLmdbRecords } from './shard-store/lmdb-records.ts'
 export { openMemoryStore } from './shard-store/memory.ts'
+export { openMemoryRecords } from './shard-store/memory-records.ts'
 export type { ArcRange, ShardCache, ShardStore, ShardStores, StoredShard, StoreUsage } from './shard-store/port.ts'

@@ -9,6 +9,8 @@ interface Options {
   readonly listen?: string
   readonly advertise?: string[]
   readonly client?: boolean
+  readonly proxy?: string
+  readonly unsafe?: boolean
 }
 
 export function initCommand(world: World): Command {
@@ -18,6 +20,8 @@ export function initCommand(world: World): Command {
     .option('--listen <host:port>', 'where this node takes connections')
     .option('--advertise <host:port...>', 'how others reach it, when that is another address (at most 2)')
     .option('--client', 'only put and get: listen nowhere, store nothing, relay nothing')
+    .option('--proxy <url>', 'a SOCKS5 proxy for all links, such as socks5://127.0.0.1:9050')
+    .option('--unsafe', 'warn of settings that undo anonymity instead of refusing them')
     .addHelpText(
       'after',
       `
@@ -55,6 +59,10 @@ Then: hush up --detach. To start a network instead of joining one: hush network 
         role,
         ...(options.listen !== undefined && { listen: options.listen }),
         ...(options.advertise !== undefined && { advertise: options.advertise }),
+        overrides: {
+          ...(options.proxy !== undefined && { proxy: options.proxy }),
+          ...(options.unsafe === true && { anonymity: 'unsafe' }),
+        },
       })
       context.voice.answer(context.home, { home: context.home, role, network: network.id, ...made })
       context.voice.note(`this home is a ${role} of network ${network.id.slice(0, 16)}`)

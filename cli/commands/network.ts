@@ -10,6 +10,7 @@ import { checkHostPort } from './init.ts'
 interface Options {
   readonly seeds: string
   readonly profile: ProfileName
+  readonly unsafe?: boolean
 }
 
 export function networkCommand(world: World): Command {
@@ -20,13 +21,14 @@ export function networkCommand(world: World): Command {
     .addOption(
       new Option('--profile <name>', 'timings and sizes').choices(['production', 'testnet']).default('production'),
     )
+    .option('--unsafe', 'warn of settings that undo anonymity instead of refusing them')
     .addHelpText(
       'after',
       `
 A network starts as a ring of ${PROFILES.production.successors + 1} seeds (profile testnet: ${PROFILES.testnet.successors + 1}), so that many addresses are needed.
 
 Example:
-  hush network create ./ours --profile testnet --seeds a.example:4100,b.example:4100,…
+  hush network create ./ours --profile testnet --seeds 203.0.113.7:4100,198.51.100.4:4100,…
 
 Move each home to its machine and start them all: hush up --detach --home HOME
 Every other machine joins with what \`hush invite\` prints on any of them.`,
@@ -54,6 +56,7 @@ Every other machine joins with what \`hush invite\` prints on any of them.`,
       const network = await homes.createNetwork({
         profile: options.profile,
         seeds,
+        ...(options.unsafe === true && { overrides: { anonymity: 'unsafe' } }),
         onProgress: (done, total) => {
           if (PROFILES[options.profile].puzzleBits > 0) voice.note(`${done} of ${total} solved`)
         },

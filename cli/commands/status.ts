@@ -61,6 +61,9 @@ export function statusText(status: Status): string {
     ['memory', sizeText(status.memory.rssBytes)],
   )
   if (status.readBack !== undefined) facts.push(['read back', readBackText(status.readBack)])
+  const { ledger } = status
+  if (ledger !== undefined && ledger.slowedBy > 0)
+    facts.push(['slowed', `by ${countText(ledger.slowedBy, 'busy peer')}; hush ledger tells why`])
   if (status.keeping !== undefined && status.keeping.objects > 0) facts.push(['keeping', keepingText(status.keeping)])
   return factsText(facts)
 }

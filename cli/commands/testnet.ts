@@ -22,6 +22,15 @@ import {
 import type { World } from '../world.ts'
 
 const DIR_OPTION = ['--dir <dir>', 'folder of the testnet: DIR/node-00 …, DIR/client-a, DIR/client-b'] as const
+const UNSAFE_OPTION = [
+  '--unsafe',
+  'warn of what undoes anonymity, such as HUSH_KEY_LOG, instead of refusing it',
+] as const
+
+interface Options {
+  readonly dir: string
+  readonly unsafe?: boolean
+}
 
 export function testnetCommand(world: World, setExit: (code: number) => void): Command {
   return new Command('testnet')
@@ -49,12 +58,13 @@ function upCommand(world: World): Command {
     )
     .option('--nodes <n>', `how many nodes, ${NODES_MIN} to ${NODES_MAX}; needed to make a testnet`, parseNodeCount)
     .requiredOption(...DIR_OPTION)
-    .action(async (options: { readonly nodes?: number; readonly dir: string }, command: Command) => {
+    .option(...UNSAFE_OPTION)
+    .action(async (options: { readonly nodes?: number } & Options, command: Command) => {
       const { voice, path, interruptible } = contextOf(world, command)
       const folder = path(options.dir)
-      const { nodes } = options
+      const { nodes, unsafe } = options
       const sights = await interruptible((signal) => {
-        const work = { world, folder, note: (text: string) => voice.note(text), signal }
+        const work = { world, folder, note: (text: string) => voice.note(text), signal, isUnsafe: unsafe === true }
         return nodes === undefined ? restartTestnet(work) : startTestnet(work, nodes)
       })
       voice.answer(sightsText(sights), sightsJson(folder, sights))
@@ -79,11 +89,13 @@ function addCommand(world: World): Command {
   return new Command('add')
     .description('add one node to a running testnet')
     .requiredOption(...DIR_OPTION)
-    .action(async (options: { readonly dir: string }, command: Command) => {
+    .option(...UNSAFE_OPTION)
+    .action(async (options: Options, command: Command) => {
       const { voice, path, interruptible } = contextOf(world, command)
       const folder = path(options.dir)
+      const isUnsafe = options.unsafe === true
       const { member, sights } = await interruptible((signal) =>
-        addNode({ world, folder, note: (text) => voice.note(text), signal }),
+        addNode({ world, folder, note: (text) => voice.note(text), signal, isUnsafe }),
       )
       voice.answer(`${member.name} is in the ring (pid ${member.pid}, ${member.home})`, {
         ...member,

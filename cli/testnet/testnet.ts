@@ -9,7 +9,7 @@ import { PROFILES } from '../../core/index.ts'
 import { connectControl, type RingReport, type Status } from '../../node/control/index.ts'
 import { endDaemon, isDaemonOf, spawnDaemon, waitForDaemon } from '../daemon-process.ts'
 import { LocalFileError, reasonOf, systemCodeOf, TooSlowError, UsageError } from '../errors.ts'
-import type { World } from '../world.ts'
+import type { Overrides, World } from '../world.ts'
 import { nodeAddress, planAddresses } from './addresses.ts'
 import { type Member, RECORD_NAME, readRecord, type TestnetRecord, writeRecord } from './record.ts'
 import { ringFaults } from './ring.ts'
@@ -32,6 +32,8 @@ export interface Work {
   readonly folder: string
   readonly note: (text: string) => void
   readonly signal: AbortSignal
+  /** Homes are made with `anonymity` "unsafe". SPEC safety §1 */
+  readonly isUnsafe?: boolean
 }
 
 export interface Sight {
@@ -95,7 +97,13 @@ export async function addNode(work: Work): Promise<{ member: Member; sights: Sig
   const member = newNode(work.folder, index, nodeAddress(record.plan, index))
   const homes = await work.world.homes()
   const network = await homes.readNetwork(join(work.folder, 'node-00'))
-  await homes.createHome({ home: member.home, network, role: 'node', ...listenOf(member), ...overridesOf(record.plan) })
+  await homes.createHome({
+    home: member.home,
+    network,
+    role: 'node',
+    ...listenOf(member),
+    ...overridesOf(work, record.plan),
+  })
   const grown = { ...record, members: [...nodes, member, ...record.members.filter((other) => other.role === 'client')] }
   await writeRecord(work.folder, grown)
   const started = await startAll(work, grown, [member])
@@ -222,7 +230,7 @@ async function makeHomes(work: Work, { members, plan }: TestnetRecord): Promise<
   const network = await homes.createNetwork({
     profile: 'testnet',
     seeds: seeds.map((seed) => ({ home: seed.home, listen: seed.address ?? '' })),
-    ...overridesOf(plan),
+    ...overridesOf(work, plan),
   })
   const invite = homes.makeInvite(network)
   for (const member of members.slice(SEED_COUNT)) {
@@ -233,7 +241,7 @@ async function makeHomes(work: Work, { members, plan }: TestnetRecord): Promise<
       network: joined,
       role: member.role,
       ...listenOf(member),
-      ...overridesOf(plan),
+      ...overridesOf(work, plan),
     })
   }
 }
@@ -266,8 +274,13 @@ function listenOf(member: Member): { listen?: string } {
 }
 
 /** Nodes that share one address would all fall to the limits on prefixes. */
-function overridesOf(plan: TestnetRecord['plan']): { overrides?: { prefixLimits: boolean } } {
-  return plan.kind === 'shared' ? { overrides: { prefixLimits: false } } : {}
+function overridesOf({ isUnsafe }: Work, plan: TestnetRecord['plan']): { overrides: Overrides } {
+  return {
+    overrides: {
+      ...(plan.kind === 'shared' && { prefixLimits: false }),
+      ...(isUnsafe === true && { anonymity: 'unsafe' }),
+    },
+  }
 }
 
 /** Runs `work` over all items, `width` at a time; waits for all of them, then throws the first failure. */

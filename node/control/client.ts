@@ -19,6 +19,8 @@ import {
   keptEventSchema,
   keptListSchema,
   keptStopSchema,
+  type LedgerReport,
+  ledgerReportSchema,
   type ObjectKind,
   type PutProgress,
   type PutStored,
@@ -94,6 +96,9 @@ export interface ControlClient {
   stopKeeping(name: string): Promise<string>
   /** Resolves when the daemon has read the object's shards back, or given them up. */
   readBack(address: string, signal?: AbortSignal): Promise<ReadBackDone>
+  ledger(): Promise<LedgerReport>
+  /** The exported chain with a peer, named by the first digits of its id or key. */
+  ledgerChain(peer: string): Promise<Uint8Array>
   /** Resolves when the daemon has taken the order, not when it has ended. */
   stop(options: { readonly announce: boolean }): Promise<void>
   invite(): Promise<string>
@@ -131,6 +136,8 @@ export function connectControl(home: string): ControlClient {
       const answer = await small({ home, method: 'POST', path, during: 'the stop of keeping' })
       return parsed(keptStopSchema, parseJson(answer), 'stop of keeping').id
     },
+    ledger: async () => parsed(ledgerReportSchema, parseJson(await question('/v1/ledger')), 'ledger'),
+    ledgerChain: (peer) => question(`/v1/ledger/${encodeURIComponent(peer)}`),
     stop: async (options) => {
       const body = once(fromUtf8(JSON.stringify({ announce: options.announce })))
       const answer = await small({ home, method: 'POST', path: '/v1/stop', during: 'stop', body })

@@ -15,6 +15,7 @@ export {
   DaemonSilentError,
   NoDaemonError,
 } from './errors.ts'
+export { CHAIN_FILE_SIZE_MAX, type JudgedLedger, judgeLedgerFile, type LedgerLine } from './ledger.ts'
 export { controlPathOf } from './path.ts'
 export {
   type CheckEvent,
@@ -24,6 +25,8 @@ export {
   GET_HEADERS,
   type Health,
   type KeptObject,
+  type LedgerAccount,
+  type LedgerReport,
   NAME_SIZE_MAX,
   type ObjectKind,
   type PutEvent,

@@ -29,6 +29,7 @@ import {
   startEvents,
   toErrorBody,
 } from './answers.ts'
+import { LedgerCalls } from './ledger.ts'
 import {
   GET_HEADERS,
   getQuerySchema,
@@ -68,9 +69,11 @@ export interface ControlServerPorts {
 export class ControlServer {
   readonly #p: ControlServerPorts
   readonly #upkeep: UpkeepCalls
+  readonly #ledger: LedgerCalls
   constructor(ports: ControlServerPorts) {
     this.#p = ports
     this.#upkeep = new UpkeepCalls(ports)
+    this.#ledger = new LedgerCalls(ports.node)
   }
 
   /** Answers one request; never rejects for what a caller did. */
@@ -114,6 +117,13 @@ export class ControlServer {
         return this.#upkeep.repairKey(addressOf(name), res)
       case 'POST objects/*/read-back':
         return this.#upkeep.readBack(addressOf(name), res)
+      case 'GET ledger':
+        return json(res, this.#ledger.report())
+      case 'GET ledger/*': {
+        const chain = this.#ledger.chain(decodedPart(name))
+        res.writeHead(200, { 'content-type': 'application/octet-stream' })
+        return void res.end(chain)
+      }
       case 'GET kept':
         return json(res, { objects: this.#upkeep.kept() })
       case 'POST kept/*':
@@ -167,6 +177,7 @@ export class ControlServer {
       pending: { shards: node.client.pendingCount },
       keeping: this.#upkeep.summary(),
       readBack: this.#upkeep.readBackSummary(),
+      ledger: this.#ledger.summary(),
       uptimeSeconds: this.#p.uptimeSeconds(),
       memory: { rssBytes: this.#p.rssBytes() },
     }

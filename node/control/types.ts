@@ -58,6 +58,8 @@ export const statusSchema = z.object({
   readBack: z
     .object({ waiting: count, nextInMs: count.optional(), verified: count, restored: count, unproven: count })
     .optional(),
+  /** Absent from daemons without ledgers. `slowedBy`: peers that said lately that this home must wait. */
+  ledger: z.object({ accounts: count, slowedBy: count }).optional(),
   uptimeSeconds: z.number().nonnegative(),
   memory: z.object({ rssBytes: count }),
 })
@@ -249,6 +251,47 @@ export const keptEventSchema = z.discriminatedUnion('event', [
   errorEventSchema,
 ])
 export const keptStopSchema = z.object({ id: hex })
+
+// --- GET /v1/ledger, GET /v1/ledger/PEER (SPEC control §13) ----------------------------------------------
+
+const credits = z.number().int()
+const wordSchema = z.enum(['serve', 'delay', 'refuse'])
+
+export const ledgerAccountSchema = z.object({
+  /** The key of its link; `id` when it is a member of the ring. */
+  peer: hex,
+  id: hex.optional(),
+  /** Signed by both; above zero the peer owes. */
+  balance: credits,
+  /** With what is not signed yet. */
+  exposure: credits,
+  /** What the peer may owe, and what it lets this home owe. */
+  limit: count,
+  peerLimit: count,
+  given: count,
+  got: count,
+  unsignedGiven: credits,
+  unsignedGot: credits,
+  /** Number of the last entry. */
+  entries: count,
+  strikes: count,
+  fraud: z.boolean(),
+  word: wordSchema,
+  score: z.number().min(0).max(1),
+  /** What the peer said lately of how it serves this home. */
+  heard: z.object({ word: wordSchema, exposure: count, limit: count }).optional(),
+})
+export type LedgerAccount = z.infer<typeof ledgerAccountSchema>
+
+export const ledgerReportSchema = z.object({
+  key: hex,
+  isNode: z.boolean(),
+  /** Of what may be sent, what is; 0 to 1. */
+  load: z.number().min(0).max(1),
+  totals: z.object({ accounts: count, given: count, got: count, owedToUs: count, owedByUs: count }),
+  accounts: z.array(ledgerAccountSchema),
+})
+export type LedgerReport = z.infer<typeof ledgerReportSchema>
 
 // --- POST /v1/stop, GET /v1/invite (SPEC control §7) ---------------------------------------------
 

@@ -53,6 +53,7 @@ import {
 } from '../../routing/index.ts'
 import type { CircuitEnd, CircuitTable } from '../circuit-table.ts'
 import { refuse } from '../circuit-table.ts'
+import type { Gate } from '../gate.ts'
 import type { PeerLink } from '../links.ts'
 import { CreateDesk, type WaitingCreate } from './create-desk.ts'
 import type { Gateway } from './gateway.ts'
@@ -78,6 +79,7 @@ export interface RelayPorts {
   /** Newest first. */
   readonly onionKeys: () => readonly ExchangeKey[]
   readonly gateway: Gateway
+  readonly gate: Pick<Gate, 'pass'>
   readonly reach: (id: NodeId) => Promise<PeerLink | undefined>
   readonly isKnown: (id: NodeId) => boolean
 }
@@ -229,6 +231,11 @@ class RelayedCircuit implements CircuitEnd {
 
   /** A cell from the client's side. */
   onRelay(cell: { body: Uint8Array }, raw: Uint8Array): void {
+    if (!this.#p.gate.pass(this.#peer, () => this.#forward(cell, raw))) this.#destroy(DESTROY_REASONS.full)
+  }
+
+  #forward(cell: { body: Uint8Array }, raw: Uint8Array): void {
+    if (this.#isGone) return
     this.#counts.cells++
     const forwarded = this.#layer.forward(cell.body)
     if (forwarded.do === 'fail') {

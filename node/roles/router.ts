@@ -19,6 +19,7 @@ import {
   toHex,
 } from '../../core/index.ts'
 import {
+  dataPrice,
   decodeRingRequest,
   encodeRingGet,
   encodeRingOutcome,
@@ -37,6 +38,7 @@ import {
   RID_SIZE,
   type RingRequestMessage,
   type RingState,
+  storePrice,
   type View,
 } from '../../routing/index.ts'
 import {
@@ -48,7 +50,9 @@ import {
   verifyLeaves,
 } from '../../storage/index.ts'
 import type { PeerLink } from '../links.ts'
-import { cut, type Keeper, REGION_EXTRA } from './keeper.ts'
+import type { Accounts } from './accounts.ts'
+import { type Holders, REGION_EXTRA } from './holders.ts'
+import { cut, type Keeper } from './keeper.ts'
 
 /** A waiting hop says so this often ... */
 const WAIT_EVERY_MS = 1_000
@@ -74,8 +78,10 @@ export interface RouterPorts {
   readonly random: SecretRandom
   readonly log: Log
   readonly view: View
+  readonly holders: Holders
   readonly keeper: Keeper
   readonly cache: ShardCache
+  readonly accounts: Pick<Accounts, 'admit' | 'served' | 'received' | 'answered'>
   readonly selfId: NodeId
   readonly copies: number
   /** Undefined until this node has joined. */
@@ -95,7 +101,7 @@ export class Router {
   #requests = 0
   #puts = 0
   /** Requests taken from others or from the own gateway; caches asked; for the metrics. */
-  readonly counts = { gets: 0, puts: 0, merged: 0, cacheHits: 0, badData: 0, forwarded: 0 }
+  readonly counts = { gets: 0, puts: 0, merged: 0, cacheHits: 0, badData: 0, forwarded: 0, turnedAway: 0 }
 
   constructor(ports: RouterPorts) {
     this.#p = ports
@@ -139,6 +145,10 @@ export class Router {
   #serve(peer: PeerLink, request: Extract<RingRequestMessage, { kind: 'rget' | 'rput' | 'rrenew' }>): void {
     // Only ring members may ask without a circuit: a client that did would show itself.
     if (peer.id === undefined) return void peer.sendMessage(encodeRingOutcome(request.rid, BUSY), 'control')
+    if (this.#p.accounts.admit(peer) === 'refuse') {
+      this.counts.turnedAway++
+      return void peer.sendMessage(encodeRingOutcome(request.rid, BUSY), 'control')
+    }
     const answer = this.#admit(request, peer.id)
     let timer: Timer | undefined
     const wait = (): void => {
@@ -150,7 +160,8 @@ export class Router {
     wait()
     void answer.then((outcome) => {
       timer?.cancel()
-      peer.sendMessage(encodeRingOutcome(request.rid, outcome))
+      if (peer.sendMessage(encodeRingOutcome(request.rid, outcome)))
+        this.#p.accounts.served(peer, this.#price(requestOf(request), outcome))
     })
   }
 
@@ -188,7 +199,11 @@ export class Router {
       const place = this.#placeOf(locationOf(ref), { sender, isPastOwner: false })
       if (place === 'refused') return BUSY
       if (place !== 'elsewhere') return await this.#p.keeper.accept(ref, put)
-      return await this.#forward(ref, { encode: (rid) => encodeRingPut(rid, put), isGood: isReceiptFor(put.nonce) })
+      return await this.#forward(ref, {
+        asked: put,
+        encode: (rid) => encodeRingPut(rid, put),
+        isGood: isReceiptFor(put.nonce),
+      })
     } finally {
       this.#puts--
     }
@@ -203,14 +218,14 @@ export class Router {
       if (place === 'refused') return BUSY
       if (place !== 'elsewhere') return await this.#p.keeper.renew(ref, renew)
       const encode = (rid: Uint8Array): Uint8Array => encodeRingRenew(rid, renew)
-      return await this.#forward(ref, { encode, isGood: isReceiptFor(renew.nonce) })
+      return await this.#forward(ref, { asked: renew, encode, isGood: isReceiptFor(renew.nonce) })
     } finally {
       this.#requests--
     }
   }
 
   async #resolveGet(ref: ContentRef, get: GetRequest, sender: NodeId): Promise<Outcome> {
-    const { keeper, cache, copies } = this.#p
+    const { holders, keeper, cache, copies } = this.#p
     const location = locationOf(ref)
     const place = this.#placeOf(location, { sender, isPastOwner: get.isPastOwner })
     if (place === 'refused') return BUSY
@@ -227,7 +242,7 @@ export class Router {
     if (place === 'elsewhere') return this.#forwardGet(ref, get)
     // In the region, on a miss or to be passed over: only clockwise, and only so far.
     const successor = this.#p.ring()?.successors[0]
-    if (successor === undefined || keeper.rankOf(location) + 1 >= copies + REGION_EXTRA) return NOT_FOUND
+    if (successor === undefined || holders.rankOf(location) + 1 >= copies + REGION_EXTRA) return NOT_FOUND
     const next = { ...get, skip: Math.max(0, get.skip - 1), isPastOwner: true }
     return this.#forwardGet(ref, next, successor)
   }
@@ -237,11 +252,11 @@ export class Router {
     location: Location,
     asked: { sender: NodeId; isPastOwner: boolean },
   ): 'owner' | 'region' | 'elsewhere' | 'refused' {
-    const { ring, selfId, keeper, copies } = this.#p
+    const { ring, selfId, holders, copies } = this.#p
     const { sender } = asked
     const state = ring()
     if (state === undefined) return 'refused'
-    const isNear = keeper.rankOf(location) < copies + REGION_EXTRA
+    const isNear = holders.rankOf(location) < copies + REGION_EXTRA
     if (asked.isPastOwner) return isNear ? 'region' : 'refused'
     if (isOwner(state, location)) return 'owner'
     if (compareBytes(sender, selfId) === 0) return this.#nextHop(location, []) === undefined ? 'owner' : 'elsewhere'
@@ -254,7 +269,7 @@ export class Router {
     const isData = (outcome: Outcome): boolean => outcome.end === 'data' && isGood(ref, get, outcome)
     const encode = (rid: Uint8Array): Uint8Array => encodeRingGet(rid, get)
     const only = onlyTo === undefined ? {} : { onlyTo }
-    const outcome = await this.#forward(ref, { encode, isGood: isData, asksOn: true, ...only })
+    const outcome = await this.#forward(ref, { asked: get, encode, isGood: isData, asksOn: true, ...only })
     if (outcome.end === 'data' && isWhole(get.range) && below(this.#p.jitter, 2) === 0) {
       this.#p.cache.put(ref, outcome.leaves)
     }
@@ -264,6 +279,7 @@ export class Router {
   async #forward(
     ref: ContentRef,
     request: {
+      asked: GetRequest | PutRequest | RenewRequest
       encode: (rid: Uint8Array) => Uint8Array
       isGood: (outcome: Outcome) => boolean
       /** One member's word that there is nothing is not taken for all: the next one of the region is asked. */
@@ -292,8 +308,14 @@ export class Router {
         if (outcome?.end === 'none') {
           if (!isOneOfSome) return outcome
           last = outcome
-        } else if (outcome !== undefined && outcome.end !== 'busy') {
-          if (request.isGood(outcome)) return outcome
+        } else if (outcome === undefined) this.#p.accounts.answered(peer, false)
+        else if (outcome.end !== 'busy') {
+          const isGood = request.isGood(outcome)
+          this.#p.accounts.answered(peer, isGood)
+          if (isGood) {
+            this.#p.accounts.received(peer, this.#price(request.asked, outcome))
+            return outcome
+          }
           this.counts.badData++
           this.#p.log('warn', 'bad data from a hop')
         }
@@ -306,6 +328,14 @@ export class Router {
   #pause(): Promise<void> {
     const { clock, jitter } = this.#p
     return new Promise((resolve) => void clock.setTimer(between(jitter, { min: 0, max: SERVICE_MS_MAX }), resolve))
+  }
+
+  /** The same for who asks and who answers, whoever they are. SPEC ledger §1 */
+  #price(asked: GetRequest | PutRequest | RenewRequest, outcome: Outcome): number {
+    if (outcome.end === 'data') return dataPrice(outcome.leaves.length)
+    if (outcome.end !== 'stored' || !('leaseDays' in asked)) return 0
+    const sizeBytes = 'bytes' in asked ? asked.bytes.length : 1
+    return storePrice(sizeBytes, { days: asked.leaseDays, copies: this.#p.copies })
   }
 
   #nextHop(location: Uint8Array, exclude: readonly NodeId[]): { hop: NodeId; isOwner: boolean } | undefined {
@@ -350,4 +380,11 @@ function isGood(ref: ContentRef, get: GetRequest, outcome: Extract<Outcome, { en
   return isWhole(get.range)
     ? verifyContent(ref, outcome.leaves)
     : verifyLeaves(ref, get.range, outcome.leaves, outcome.proof)
+}
+
+function requestOf(
+  request: Extract<RingRequestMessage, { kind: 'rget' | 'rput' | 'rrenew' }>,
+): GetRequest | PutRequest | RenewRequest {
+  if (request.kind === 'rget') return request.get
+  return request.kind === 'rput' ? request.put : request.renew
 }

@@ -41,6 +41,23 @@ export function originOf(address: string): string | undefined {
   return ipv6Groups(bare).slice(0, 4).join(':')
 }
 
+/** Whether the host is an address already: anything else is a name, and somebody would have to look it up. */
+export function isNumeric({ host }: Pick<HostPort, 'host'>): boolean {
+  return isIP(host) !== 0
+}
+
+/** Whether nobody but this machine can reach it. A name never counts: what it stands for may change. */
+export function isLoopback({ host }: Pick<HostPort, 'host'>): boolean {
+  if (isIPv4(host)) return host.startsWith('127.')
+  return isIPv6(host) && ipv6Groups(host.replace(/%.*$/, '')).join(':') === '0:0:0:0:0:0:0:1'
+}
+
+/** The 16 bytes of a valid IPv6 address. */
+export function ipv6Bytes(host: string): Uint8Array {
+  const groups = ipv6Groups(host.replace(/%.*$/, '')).map((group) => Number.parseInt(group, 16))
+  return Uint8Array.from(groups.flatMap((group) => [group >>> 8, group & 0xff]))
+}
+
 /** The eight groups of a valid IPv6 address, without leading zeros. */
 function ipv6Groups(address: string): string[] {
   const [head = '', tail] = address.split('::')

@@ -2,25 +2,31 @@
  * The dialling side: a TLS connection to an address, then the pinned key is compared, and only then is
  * anything sent: the upgrade to a WebSocket. SPEC links §1
  *
+ * With a proxy the connection is one to the proxy, which is told where to; names are for it to look up.
+ * Without one, a name is refused unless the settings permit looking it up. SPEC safety §2, §3
+ *
  * TLS itself shows our certificate to whoever completes the handshake, before the comparison: an
  * impostor who holds the address learns the dialler's key, and nothing more.
  */
-import type { TLSSocket } from 'node:tls'
-import { connect } from 'node:tls'
+import { connect as connectTcp, type Socket } from 'node:net'
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import { WebSocket } from 'ws'
 import { type Clock, equalBytes, HushError, type PublicKey } from '../../core/index.ts'
 import { publicKeyOfCertificate } from '../../crypto/index.ts'
-import { parseHostPort } from './address.ts'
+import { formatHostPort, type HostPort, isNumeric, parseHostPort } from './address.ts'
 import {
   BadHostPortError,
   LinkHandshakeError,
   LinkTimeoutError,
   LinkUnreachableError,
+  NameRefusedError,
   OtherNetworkError,
+  ProxyUnreachableError,
   systemCodeOf,
   WrongCertificateError,
 } from './errors.ts'
 import { LINK_PATH, TLS_SETTINGS, WEBSOCKET_SETTINGS } from './link-settings.ts'
+import { type SocksProxy, SocksTalk } from './socks.ts'
 
 export interface DialSetup {
   readonly certPem: string
@@ -29,6 +35,8 @@ export interface DialSetup {
   readonly clock: Clock
   readonly keyLog: ((line: string) => void) | undefined
   readonly dialFrom: string | undefined
+  readonly proxy: SocksProxy | undefined
+  readonly mayLookUp: boolean
   /** Each dialling in progress puts its way to fail in here. */
   readonly pending: Set<(error: HushError) => void>
 }
@@ -41,18 +49,10 @@ export function dialSocket<T>(
 ): Promise<T> {
   const place = parseHostPort(to.address)
   if (place === undefined || place.port === 0) return Promise.reject(new BadHostPortError('the address of a node'))
+  if (setup.proxy === undefined && !setup.mayLookUp && !isNumeric(place))
+    return Promise.reject(new NameRefusedError(to.address))
   return new Promise((resolve, reject) => {
     let isSecure = false
-    const socket = connect({
-      ...TLS_SETTINGS,
-      host: place.host,
-      port: place.port,
-      cert: setup.certPem,
-      key: setup.keyPem,
-      ALPNProtocols: [setup.alpn],
-      ...(setup.dialFrom !== undefined && { localAddress: setup.dialFrom }),
-    })
-    socket.setNoDelay(true)
     const settle = (finish: () => void) => {
       timer.cancel()
       setup.pending.delete(fail)
@@ -65,29 +65,85 @@ export function dialSocket<T>(
       })
     const timer = setup.clock.setTimer(to.timeoutMs, () => fail(new LinkTimeoutError(to.address, to.timeoutMs)))
     setup.pending.add(fail)
-    if (setup.keyLog !== undefined) {
-      const keyLog = setup.keyLog
-      socket.on('keylog', (line: Buffer) => keyLog(line.toString('latin1')))
+    const secure = (from: ConnectionOptions) => {
+      const tls = connect({
+        ...TLS_SETTINGS,
+        ...from,
+        cert: setup.certPem,
+        key: setup.keyPem,
+        ALPNProtocols: [setup.alpn],
+      })
+      if (setup.keyLog !== undefined) {
+        const keyLog = setup.keyLog
+        tls.on('keylog', (line: Buffer) => keyLog(line.toString('latin1')))
+      }
+      tls.on('error', fail)
+      tls.once('secureConnect', () => {
+        isSecure = true
+        const fault = faultOf(tls, to, setup.alpn)
+        if (fault !== undefined) return fail(fault)
+        const webSocket = new WebSocket(`wss://link${LINK_PATH}`, {
+          ...WEBSOCKET_SETTINGS,
+          followRedirects: false,
+          // Inside TLS a mask protects nothing, and a zero one is skipped on both ends.
+          generateMask: (mask) => void mask.fill(0),
+          createConnection: () => tls,
+        })
+        webSocket.once('error', fail)
+        webSocket.once('open', () => {
+          webSocket.off('error', fail)
+          settle(() => resolve(onOpen(webSocket)))
+        })
+      })
+      return tls
     }
-    socket.on('error', fail)
-    socket.once('secureConnect', () => {
-      isSecure = true
-      const fault = faultOf(socket, to, setup.alpn)
-      if (fault !== undefined) return fail(fault)
-      const webSocket = new WebSocket(`wss://link${LINK_PATH}`, {
-        ...WEBSOCKET_SETTINGS,
-        followRedirects: false,
-        // Inside TLS a mask protects nothing, and a zero one is skipped on both ends.
-        generateMask: (mask) => void mask.fill(0),
-        createConnection: () => socket,
-      })
-      webSocket.once('error', fail)
-      webSocket.once('open', () => {
-        webSocket.off('error', fail)
-        settle(() => resolve(onOpen(webSocket)))
-      })
-    })
+    let socket: Socket
+    if (setup.proxy === undefined) {
+      socket = secure({ ...place, ...(setup.dialFrom !== undefined && { localAddress: setup.dialFrom }) })
+      socket.setNoDelay(true)
+    } else {
+      const onOpen = (opened: Socket) => {
+        socket = secure({ socket: opened })
+      }
+      socket = throughProxy(setup.proxy, place, { onOpen, fail })
+    }
   })
+}
+
+/** A connection to the proxy that becomes one to `place`: handed on when the proxy says so, with nothing read. */
+function throughProxy(
+  proxy: SocksProxy,
+  place: HostPort,
+  on: { onOpen: (socket: Socket) => void; fail: (error: unknown) => void },
+): Socket {
+  const talk = new SocksTalk(place, proxy.login)
+  const socket = connectTcp({ host: proxy.host, port: proxy.port, noDelay: true })
+  const failed = (cause: unknown) => {
+    const why = UNREACHABLE[systemCodeOf(cause)] ?? systemCodeOf(cause)
+    on.fail(new ProxyUnreachableError(formatHostPort(proxy), why, { cause }))
+  }
+  const ended = () => on.fail(new ProxyUnreachableError(formatHostPort(proxy), 'it hung up before it answered'))
+  const onData = (bytes: Buffer) => {
+    try {
+      const answer = talk.take(bytes)
+      if (answer !== undefined) socket.write(answer)
+    } catch (error) {
+      on.fail(error)
+    }
+    if (!talk.isOpen) return
+    socket.pause()
+    socket.off('data', onData)
+    socket.off('error', failed)
+    socket.off('end', ended)
+    // From now on TLS tells what becomes of it.
+    socket.on('error', () => undefined)
+    on.onOpen(socket)
+  }
+  socket.on('data', onData)
+  socket.on('error', failed)
+  socket.on('end', ended)
+  socket.once('connect', () => socket.write(talk.greeting()))
+  return socket
 }
 
 function faultOf(

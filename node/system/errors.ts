@@ -71,6 +71,43 @@ export class LinkHandshakeError extends PeerError {
   }
 }
 
+/** The address is a name, and this side looks none up. SPEC safety §2 */
+export class NameRefusedError extends UnavailableError {
+  readonly code = 'ERR_NAME_REFUSED'
+  constructor(address: string) {
+    super(`${address} is a name, and looking it up would tell others: give the IP address`)
+  }
+}
+
+/** The proxy of the setting "proxy" is not there. */
+export class ProxyUnreachableError extends UnavailableError {
+  readonly code = 'ERR_PROXY_UNREACHABLE'
+  constructor(proxy: string, why: string, options?: Options) {
+    super(`the proxy ${proxy} is unreachable: ${why}`, {
+      ...options,
+      hint: 'is it running? see "proxy" in config.json',
+    })
+  }
+}
+
+/** What answers at the proxy's address is no SOCKS5 proxy, or breaks its rules. */
+export class ProxyProtocolError extends LocalError {
+  readonly code = 'ERR_PROXY_PROTOCOL'
+  constructor(why: string) {
+    super(`the proxy cannot be used: ${why}`, { hint: 'is "proxy" in config.json the address of a SOCKS5 proxy?' })
+  }
+}
+
+/** The proxy says no; `reply` is its number, when it is one of a connection (RFC 1928 §6). */
+export class ProxyRefusedError extends UnavailableError {
+  readonly code = 'ERR_PROXY_REFUSED'
+  readonly reply: number | undefined
+  constructor(why: string, reply?: number) {
+    super(`the proxy did not connect: ${why}`)
+    this.reply = reply
+  }
+}
+
 export class PortInUseError extends LocalError {
   readonly code = 'ERR_PORT_IN_USE'
   constructor(address: string, options?: Options) {

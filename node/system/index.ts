@@ -1,5 +1,5 @@
 /** The door of node/system: the makers of the ports, and all that touches the machine. */
-export { formatHostPort, type HostPort, parseHostPort } from './address.ts'
+export { formatHostPort, type HostPort, isLoopback, isNumeric, parseHostPort } from './address.ts'
 export { systemJitter, systemRandom } from './chance.ts'
 export { systemClock } from './clock.ts'
 export { checkControlFolder, controlPathOf } from './control-path.ts'
@@ -14,14 +14,18 @@ export {
   LinkTimeoutError,
   LinkUnreachableError,
   ListenError,
+  NameRefusedError,
   OtherNetworkError,
   PortInUseError,
+  ProxyProtocolError,
+  ProxyRefusedError,
+  ProxyUnreachableError,
   TransportClosedError,
   WrongCertificateError,
 } from './errors.ts'
 export { type Home, homePathOf, openHome } from './files.ts'
 export { type HomeLock, homeHolder, lockHome } from './home-lock.ts'
-export { TRANSPORT_LIMITS, type TransportLimits } from './link-settings.ts'
+export { proxyLoginOf, TRANSPORT_LIMITS, type TransportLimits } from './link-settings.ts'
 export { type LogOptions, makeLog } from './log.ts'
 export { type MetricSource, type Metrics, makeMetrics, serveMetrics } from './metrics.ts'
 export {
@@ -30,7 +34,9 @@ export {
   processId,
   processRssBytes,
   programVersion,
+  surroundings,
   tuneCollector,
 } from './process.ts'
+export { parseProxy, type SocksProxy } from './socks.ts'
 export { openStateStore } from './state-store.ts'
 export { type CountedTransport, makeTransport, type TransportCounts, type TransportOptions } from './transport.ts'

@@ -20,6 +20,14 @@ export function alpnOf(networkId: NetworkId): string {
   return `hush/${PROTOCOL_VERSION}/${toHex(tagged(LABELS.alpn, networkId)).slice(0, 16)}`
 }
 
+/**
+ * What tells a proxy one network's links from another's. It says no more than the protocol name does, which
+ * whoever carries the links reads anyhow.
+ */
+export function proxyLoginOf(networkId: NetworkId): { user: string; password: string } {
+  return { user: 'hush', password: alpnOf(networkId) }
+}
+
 /** What a dialler of another name seems to be. */
 export function strangerOf(
   names: readonly string[],

@@ -6,6 +6,11 @@ import { setFlagsFromString } from 'node:v8'
 export const processId = (): number => process.pid
 export const processRssBytes = (): number => process.memoryUsage.rss()
 
+/** What the safety switch judges of this process. */
+export function surroundings(): { env: Readonly<Record<string, string | undefined>>; nodeOptions: readonly string[] } {
+  return { env: process.env, nodeOptions: process.execArgv }
+}
+
 /**
  * A daemon is small and moves many buffers: V8 would collect its whole heap each second because of them, at
  * a third of all processor time. A small nursery frees them early, and the old heap may grow for longer.

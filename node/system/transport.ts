@@ -8,16 +8,19 @@ import type { WebSocket } from 'ws'
 import type { Clock, Log, NetworkId, PublicKey } from '../../core/index.ts'
 import { selfSignedCertificate } from '../../crypto/index.ts'
 import type { DialTarget, Link, Listener, Transport } from '../../routing/index.ts'
-import { parseHostPort } from './address.ts'
+import { isNumeric, parseHostPort } from './address.ts'
 import { type DialSetup, dialSocket } from './dialler.ts'
-import { BadHostPortError, LinkLimitError, TransportClosedError } from './errors.ts'
+import { BadHostPortError, LinkLimitError, NameRefusedError, TransportClosedError } from './errors.ts'
 import { BatchBuffers, type LinkCounts, SocketLink } from './link.ts'
 import { alpnOf, TRANSPORT_LIMITS, type TransportLimits } from './link-settings.ts'
 import { type ListenerSetup, PortListener, type Refusal } from './listener.ts'
 import { Origins } from './origins.ts'
+import type { SocksProxy } from './socks.ts'
 
 /** One line a reason and this time, whatever strangers do. */
 const REFUSALS_LOGGED_EVERY_MS = 60_000
+/** A proxy may have a way of its own to find first; Tor builds circuits. */
+const PROXY_TIMEOUT_MS_MIN = 30_000
 
 export interface TransportOptions {
   /** 32 bytes, the seed of the Ed25519 key that this side proves on every link. */
@@ -33,6 +36,10 @@ export interface TransportOptions {
   readonly limits?: Partial<TransportLimits>
   /** The address this side dials from; the system's choice unless given. */
   readonly dialFrom?: string
+  /** All dialled links go through it; none is opened when it is not there. SPEC safety §3 */
+  readonly proxy?: SocksProxy
+  /** Whether host names may be looked up on this machine, in dialling and listening. SPEC safety §2 */
+  readonly mayLookUp?: boolean
 }
 
 /** Plain numbers that only grow, but for the first two; read them when somebody asks. */
@@ -96,12 +103,13 @@ class SocketTransport implements CountedTransport {
   async dial(to: DialTarget, options: { readonly timeoutMs: number }): Promise<Link> {
     if (this.#isClosed) throw new TransportClosedError()
     if (!this.#hasRoom()) throw new LinkLimitError(this.#limits.linksMax)
-    const { clock, keyLog } = this.#options
-    const { dialFrom } = this.#options
-    const setup = { ...this.#certificate, alpn: this.#alpn, clock, keyLog, dialFrom, pending: this.#pending }
+    const { clock, keyLog, dialFrom, proxy, mayLookUp = false } = this.#options
+    const own = { ...this.#certificate, alpn: this.#alpn, pending: this.#pending }
+    const setup = { ...own, clock, keyLog, dialFrom, proxy, mayLookUp }
+    const timeoutMs = proxy === undefined ? options.timeoutMs : Math.max(options.timeoutMs, PROXY_TIMEOUT_MS_MIN)
     this.#dialling += 1
     try {
-      const link = await dialSocket(setup, { ...to, ...options }, (socket) =>
+      const link = await dialSocket(setup, { ...to, timeoutMs }, (socket) =>
         this.#adopt(socket, { key: to.publicKey, isDialer: true }),
       )
       this.#dialled += 1
@@ -115,6 +123,7 @@ class SocketTransport implements CountedTransport {
     if (this.#isClosed) throw new TransportClosedError()
     const place = parseHostPort(address)
     if (place === undefined) throw new BadHostPortError('the address to listen on')
+    if (this.#options.mayLookUp !== true && !isNumeric(place)) throw new NameRefusedError(address)
     const { clock, keyLog } = this.#options
     const setup: ListenerSetup = {
       ...this.#certificate,

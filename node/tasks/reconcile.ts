@@ -3,13 +3,25 @@
  * then anyway, and once more, thoroughly, before leaving. SPEC requests §7
  */
 import { around, type Clock, type Jitter, type Log, messageOf, type Profile, type Timer } from '../../core/index.ts'
-import type { Keeper, ReconcileReport } from '../roles/keeper.ts'
+import type { Holders } from '../roles/holders.ts'
+import type { Keeper } from '../roles/keeper.ts'
+import type { ReconcileReport, Reconciler } from '../roles/reconciler.ts'
 
 /** Passes a leaver makes until nothing lacks. */
 const HAND_OVER_PASSES_MAX = 5
 
+export interface ReconcilePorts {
+  readonly clock: Clock
+  readonly jitter: Jitter
+  readonly log: Log
+  readonly profile: Profile
+  readonly holders: Holders
+  readonly keeper: Keeper
+  readonly reconciler: Reconciler
+}
+
 export class Reconcile {
-  readonly #p: { clock: Clock; jitter: Jitter; log: Log; profile: Profile; keeper: Keeper }
+  readonly #p: ReconcilePorts
   #timer: Timer | undefined
   #running: Promise<void> | undefined
   #dueMs = Number.POSITIVE_INFINITY
@@ -17,7 +29,7 @@ export class Reconcile {
   #isStopped = false
   #around = ''
 
-  constructor(ports: { clock: Clock; jitter: Jitter; log: Log; profile: Profile; keeper: Keeper }) {
+  constructor(ports: ReconcilePorts) {
     this.#p = ports
   }
 
@@ -34,10 +46,10 @@ export class Reconcile {
 
   /** Who should hold what is a matter of the view, which may learn of a neighbour later than the ring does. */
   #watch(): void {
-    const { clock, jitter, profile, keeper } = this.#p
+    const { clock, jitter, profile, holders, keeper } = this.#p
     clock.setTimer(around(jitter, profile.stabiliseEveryMs * 2, 0.2), () => {
       if (this.#isStopped) return
-      const found = keeper.neighbourhood()
+      const found = holders.neighbourhood()
       if (found !== this.#around || keeper.takeAside()) this.soon()
       this.#around = found
       this.#watch()
@@ -51,7 +63,7 @@ export class Reconcile {
     await this.#running
     let report: ReconcileReport = { pushed: 0, dropped: 0, lacking: 0, surplus: 0 }
     for (let pass = 0; pass < HAND_OVER_PASSES_MAX; pass++) {
-      report = await this.#p.keeper.reconcile({ leaving: true, isStopped: () => false })
+      report = await this.#p.reconciler.pass({ leaving: true, isStopped: () => false })
       if (report.lacking === 0) break
     }
     return report
@@ -83,7 +95,7 @@ export class Reconcile {
   async #pass(): Promise<void> {
     this.#isWanted = false
     try {
-      const report = await this.#p.keeper.reconcile({ leaving: false, isStopped: () => this.#isStopped })
+      const report = await this.#p.reconciler.pass({ leaving: false, isStopped: () => this.#isStopped })
       if (report.pushed + report.dropped + report.lacking > 0) {
         const { pushed, dropped, lacking, surplus } = report
         this.#p.log('info', 'reconciled', { pushed, dropped, lacking, surplus })

@@ -41,6 +41,10 @@ export class FairQueue {
   get bytes(): number {
     return this.#control.bytes + this.#normal.bytes
   }
+  /** Whether the cell to send next is one of control. */
+  get hasControl(): boolean {
+    return this.#control.items > 0
+  }
   /** Cells of `flow` that wait. */
   flowItems(flow: number): number {
     return this.#control.itemsOf(flow) + this.#normal.itemsOf(flow)

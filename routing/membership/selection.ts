@@ -13,6 +13,8 @@ export interface Choice {
   readonly jitter: Jitter
   /** Never chosen: this node itself, guards already tried. */
   readonly exclude: readonly NodeId[]
+  /** What else a node must be; anything unless given. */
+  readonly isFit?: (node: Descriptor) => boolean
 }
 
 /**
@@ -66,12 +68,13 @@ function prefixesOf(descriptor: Descriptor): readonly (string | undefined)[] {
   return prefixes
 }
 
-function eligibleRelays(view: View, { nowMs, exclude }: Choice): Descriptor[] {
+function eligibleRelays(view: View, { nowMs, exclude, isFit }: Choice): Descriptor[] {
   view.expire(nowMs)
   const able: Descriptor[] = []
   for (const descriptor of view.descriptors()) {
     const { id, roles } = descriptor
     if (!roles.relay || roles.leaving || !view.isReachable(id, nowMs)) continue
+    if (isFit?.(descriptor) === false) continue
     if (!exclude.some((other) => equalBytes(other, id))) able.push(descriptor)
   }
   return able

@@ -40,6 +40,7 @@ export const LINK_MESSAGE = {
   haves: 43,
   prove: 44,
   proved: 45,
+  ledger: 50,
 } as const
 
 /** Why a request ended without data or a receipt. */

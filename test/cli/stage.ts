@@ -43,7 +43,7 @@ export interface Stage {
   startDouble(options?: Partial<Double>): Promise<Double>
 }
 
-export function makeStage(options: { env?: Record<string, string> } = {}): Stage {
+export function makeStage(options: { env?: Record<string, string>; nodeOptions?: readonly string[] } = {}): Stage {
   const root = scratchFolder()
   const folder = join(root, 'work')
   const home = join(root, 'home')
@@ -55,6 +55,7 @@ export function makeStage(options: { env?: Record<string, string> } = {}): Stage
     stdout: new PassThrough(),
     stderr: new PassThrough(),
     env: { HUSH_HOME: home, ...options.env },
+    nodeOptions: options.nodeOptions ?? [],
     folder,
     userFolder: root,
     temporaryFolder: root,

@@ -82,7 +82,8 @@ beforeAll(async () => {
   const recording = await startCapture(capture, PORTS)
   // Every daemon that the testnet starts inherits it.
   process.env.HUSH_KEY_LOG = keyLog
-  net = await Net.start(NODES)
+  net = await Net.start(NODES, '--unsafe')
+  delete process.env.HUSH_KEY_LOG
   const put = await net.as('client-a', ['put', '-', '--name', FILE_NAME], FILE)
   const address = addressOf(put)
   const got = await net.as('client-b', ['get', address, '-o', '-'])

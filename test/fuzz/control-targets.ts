@@ -157,6 +157,7 @@ const node = {
   guards: { inUse: undefined },
   pool: { ready: [], building: 0, wanted: 0 },
   links: { count: 0 },
+  accounts: { reports: () => [], ownKey: noiseOf(9, 32), load: 0, chain: () => undefined },
   // The real one: it keeps what it is told to, and its first visit never comes.
   steward: new Steward({
     clock: { nowMs: () => 1, monotonicMs: () => 1, setTimer: () => ({ cancel: () => {} }) },
@@ -239,6 +240,8 @@ function ask(path: string, bytes: Uint8Array): Promise<string> {
 
 const REQUESTS = [
   'GET /v1/status HTTP/1.1\r\nhost: hush\r\n\r\n',
+  'GET /v1/ledger HTTP/1.1\r\nhost: hush\r\n\r\n',
+  'GET /v1/ledger/0123abcd HTTP/1.1\r\nhost: hush\r\n\r\n',
   'GET /v1/ring HTTP/1.1\r\nhost: hush\r\n\r\n',
   'GET /v1/invite HTTP/1.1\r\nhost: hush\r\n\r\n',
   'GET /v1/metrics HTTP/1.1\r\nhost: hush\r\n\r\n',
@@ -413,6 +416,7 @@ const commandLine: Target = {
       stdout: out.stream,
       stderr: err.stream,
       env: {},
+      nodeOptions: [],
       folder,
       userFolder: folder,
       temporaryFolder: folder,

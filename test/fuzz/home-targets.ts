@@ -55,6 +55,8 @@ const configFile: Target = {
         logLevel: fc.constantFrom('debug', 'info', 'warn', 'error'),
         metrics: fc.constant('127.0.0.1:9000'),
         prefixLimits: fc.boolean(),
+        anonymity: fc.constantFrom('strict', 'unsafe'),
+        proxy: fc.constantFrom('socks5://127.0.0.1:9050', 'socks5://a:b@[::1]:9050'),
       },
       { requiredKeys: ['role', 'listen'] },
     )
@@ -154,13 +156,27 @@ function insideOf(network: config.NetworkFile): Uint8Array {
 
 // --- state and locks ------------------------------------------------------------------------------------
 
+function contactOf(count: number): Uint8Array {
+  const address = fromUtf8('127.0.0.1:80')
+  const addresses = Array.from({ length: count }, () => concatBytes(Uint8Array.of(0, address.length), address))
+  return concatBytes(Uint8Array.of(count), count === 0 ? new Uint8Array(0) : noiseOf(count, 32), ...addresses)
+}
+
 const guards: Target<readonly NodeId[]> = {
   name: 'guards',
   covers: ['node/guards.ts#Guards'],
   valid: fc
-    .array(noise(48), { maxLength: 6 })
-    // Times are safe integers: the highest bytes of both are zero.
-    .map((list) => concatBytes(Uint8Array.of(1), ...list.map((guard) => guard.fill(0, 32, 34).fill(0, 40, 42)))),
+    .tuple(fc.constantFrom(1, 2), fc.array(fc.tuple(noise(48), fc.nat(2)), { maxLength: 6 }))
+    .map(([version, list]) =>
+      concatBytes(
+        Uint8Array.of(version),
+        ...list.flatMap(([guard, count]) => [
+          // Times are safe integers: the highest bytes of both are zero.
+          guard.fill(0, 32, 34).fill(0, 40, 42),
+          version === 1 ? new Uint8Array(0) : contactOf(count),
+        ]),
+      ),
+    ),
   decode: (bytes) => {
     const read = new Guards({
       clock: { nowMs: () => 1, monotonicMs: () => 1, setTimer: () => ({ cancel: () => {} }) },
@@ -173,6 +189,7 @@ const guards: Target<readonly NodeId[]> = {
       selfId: () => undefined,
       reach: async () => undefined,
     })
+    for (const id of read.ids) read.contactOf(id)
     if (read.ids.length > 6) throw new FuzzFault(guards, 'more guards than it keeps')
     return read.ids
   },

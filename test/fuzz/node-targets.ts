@@ -29,7 +29,7 @@ import {
   MessageJoiner,
   splitMessage,
 } from '../../routing/index.ts'
-import { encodeContentRef, openMemoryStore } from '../../storage/index.ts'
+import { encodeContentRef, openMemoryRecords, openMemoryStore } from '../../storage/index.ts'
 import { makeShard } from '../contract/shard.ts'
 import { calls } from './message-targets.ts'
 import { NETWORK, noiseOf, refBytes, Steps, signedDescriptor } from './shapes.ts'
@@ -89,6 +89,7 @@ async function startMember(): Promise<World> {
       store,
       cache,
       pending: openMemoryStore({ quotaBytes: 2 ** 20 }).store,
+      records: openMemoryRecords(),
     },
     {
       profile: PROFILES.testnet,

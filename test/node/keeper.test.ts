@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest'
 import { type Clock, type NodeId, PROFILES, SHARD_SIZE, toHex } from '../../core/index.ts'
 import { Calls } from '../../node/calls.ts'
 import type { PeerLink } from '../../node/links.ts'
-import { Keeper, possessionProof } from '../../node/roles/keeper.ts'
+import { possessionProof } from '../../node/roles/copies.ts'
+import { type Keeping, makeKeeping } from '../../node/roles/keeping.ts'
 import { type Call, decodeCall, encodeCall, ownersOf, View } from '../../routing/index.ts'
 import { type ContentRef, encodeContentRef, locationOf, openMemoryStore, type ShardStore } from '../../storage/index.ts'
 import { makeShard, makeSigned } from '../contract/shard.ts'
@@ -13,9 +14,8 @@ import { seededRandom } from '../storage/support/random.ts'
 const DAY_MS = 24 * 60 * 60_000
 const MEMBERS = 9
 
-interface Node {
+interface Node extends Keeping {
   readonly id: NodeId
-  readonly keeper: Keeper
   readonly store: ShardStore
   /** What this node says instead of the truth. */
   lie: (call: Call, truth: Call | undefined) => Call | undefined
@@ -57,8 +57,9 @@ function network(options: { quotaShards?: number } = {}) {
       } as PeerLink
       return link
     }
-    const ports = { clock, log: () => {}, random: seededRandom(`keeper ${seed}`), store, calls, view, reach }
-    const keeper = new Keeper({
+    const accounts = { received: () => {} }
+    const ports = { clock, log: () => {}, random: seededRandom(`keeper ${seed}`), store, calls, accounts, view, reach }
+    const keeping = makeKeeping({
       ...ports,
       profile: PROFILES.testnet,
       networkId: NETWORK,
@@ -67,7 +68,7 @@ function network(options: { quotaShards?: number } = {}) {
     })
     nodes.set(toHex(descriptor.id), {
       id: descriptor.id,
-      keeper,
+      ...keeping,
       store,
       lie: (_, truth) => truth,
       asked: [],
@@ -89,7 +90,7 @@ describe('a copy beyond those wanted', () => {
   ])('goes once every holder has proven its own: %s', async (_, shard) => {
     const [owner, next, , surplus] = network().around(shard.ref) as [Node, Node, Node, Node]
     await surplus.store.put({ ...shard, ...lease })
-    expect(await surplus.keeper.reconcile(pass)).toEqual({ pushed: 2, dropped: 1, lacking: 0, surplus: 0 })
+    expect(await surplus.reconciler.pass(pass)).toEqual({ pushed: 2, dropped: 1, lacking: 0, surplus: 0 })
     expect(surplus.store.has(shard.ref)).toBe(false)
     for (const holder of [owner, next]) expect(holder.store.leaseEnd(shard.ref)).toBe(lease.leaseEndMs)
   })
@@ -107,7 +108,7 @@ describe('a copy beyond those wanted', () => {
     }
     liar.store.delete(shard.ref)
     for (let passes = 0; passes < 3; passes++) {
-      expect(await surplus.keeper.reconcile(pass)).toMatchObject({ dropped: 0, surplus: 1 })
+      expect(await surplus.reconciler.pass(pass)).toMatchObject({ dropped: 0, surplus: 1 })
       expect(surplus.store.has(shard.ref)).toBe(true)
     }
   })
@@ -121,7 +122,7 @@ describe('a copy beyond those wanted', () => {
       const proof = possessionProof({ nonce: call.nonce, holder: honest.id, bytes: shard.bytes })
       return { kind: 'proved', tag: call.tag, proofs: [proof] }
     }
-    expect(await surplus.keeper.reconcile(pass)).toMatchObject({ dropped: 0, surplus: 1 })
+    expect(await surplus.reconciler.pass(pass)).toMatchObject({ dropped: 0, surplus: 1 })
   })
 
   it('stays when a holder gives an earlier answer again', async () => {
@@ -135,7 +136,7 @@ describe('a copy beyond those wanted', () => {
     }
     for (const isFirst of [true, false]) {
       await surplus.store.put({ ...shard, ...lease })
-      expect(await surplus.keeper.reconcile(pass)).toMatchObject({ dropped: isFirst ? 1 : 0 })
+      expect(await surplus.reconciler.pass(pass)).toMatchObject({ dropped: isFirst ? 1 : 0 })
     }
   })
 
@@ -145,10 +146,10 @@ describe('a copy beyond those wanted', () => {
     const [owner, silent, , surplus] = around(shard.ref) as [Node, Node, Node, Node]
     await surplus.store.put({ ...shard, ...lease })
     silent.lie = () => undefined
-    expect(await surplus.keeper.reconcile(pass)).toMatchObject({ dropped: 0, lacking: 1, surplus: 1 })
+    expect(await surplus.reconciler.pass(pass)).toMatchObject({ dropped: 0, lacking: 1, surplus: 1 })
     silent.lie = (_, truth) => truth
     owner.store.delete(shard.ref)
-    expect(await surplus.keeper.reconcile(pass)).toMatchObject({ dropped: 1, lacking: 0 })
+    expect(await surplus.reconciler.pass(pass)).toMatchObject({ dropped: 1, lacking: 0 })
     expect(owner.store.has(shard.ref) && silent.store.has(shard.ref)).toBe(true)
   })
 
@@ -159,9 +160,9 @@ describe('a copy beyond those wanted', () => {
     const shards = Array.from({ length: 40 }, (_, i) => makeShard(100 + i))
     const rank = (ref: ContentRef): number => around(ref).indexOf(node)
     for (const shard of shards) if (rank(shard.ref) >= 2) await node.store.put({ ...shard, ...lease })
-    const before = await node.keeper.reconcile(pass)
+    const before = await node.reconciler.pass(pass)
     expect(before.surplus).toBeGreaterThan(10)
-    const after = await node.keeper.reconcile(pass)
+    const after = await node.reconciler.pass(pass)
     expect(after).toMatchObject({ surplus: 10, dropped: before.surplus - 10 })
     const kept = shards.filter(({ ref }) => node.store.has(ref)).map(({ ref }) => rank(ref))
     const left = shards.filter(({ ref }) => rank(ref) >= 2 && !node.store.has(ref)).map(({ ref }) => rank(ref))

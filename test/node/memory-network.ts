@@ -15,7 +15,7 @@ import { nodeIdOf, signingKeyFromSeed } from '../../crypto/index.ts'
 import { HushNode } from '../../node/compose.ts'
 import { systemClock, systemJitter, systemRandom } from '../../node/system/index.ts'
 import type { Link, LinkHandlers, Transport } from '../../routing/index.ts'
-import { openMemoryStore, type ShardStore } from '../../storage/index.ts'
+import { openMemoryRecords, openMemoryStore, type ShardStore } from '../../storage/index.ts'
 
 class MemoryLink implements Link {
   readonly queuedBytes = 0
@@ -117,6 +117,7 @@ export class MemoryNetwork {
         store,
         cache,
         pending: openMemoryStore({ quotaBytes: 2 ** 30 }).store,
+        records: openMemoryRecords(),
       },
       {
         profile: this.#profile,

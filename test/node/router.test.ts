@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { type Clock, equalBytes, type NodeId, PROFILES } from '../../core/index.ts'
 import type { PeerLink } from '../../node/links.ts'
+import type { Holders } from '../../node/roles/holders.ts'
 import type { Keeper } from '../../node/roles/keeper.ts'
 import { Router } from '../../node/roles/router.ts'
 import { ownersOf, perfectRing, View, WHOLE } from '../../routing/index.ts'
@@ -40,10 +41,12 @@ describe('a hop', () => {
       log: () => {},
       view,
       // Nothing is held here, and every location is somebody else's.
-      keeper: { rankOf: () => MEMBERS, read: () => undefined } as unknown as Keeper,
+      holders: { rankOf: () => MEMBERS } as unknown as Holders,
+      keeper: { read: () => undefined } as unknown as Keeper,
       cache: openMemoryStore({ quotaBytes: 1, cacheBytes: 0 }).cache,
       selfId: self,
       copies: 2,
+      accounts: { admit: () => 'serve', served: () => {}, received: () => {}, answered: () => {} },
       ring: () => perfectRing(self, ids, 6),
       reach: async () => link,
     })

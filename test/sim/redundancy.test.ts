@@ -9,7 +9,7 @@ import { World } from '../../sim/world.ts'
 import { type ContentRef, contentRefKey, locationOf, openObject, putObject } from '../../storage/index.ts'
 
 const MINUTE_MS = 60_000
-/** As node/roles/keeper.ts: a request may go on so far past the holders. */
+/** As node/roles/holders.ts: a request may go on so far past the holders. */
 const REGION_EXTRA = 4
 const seeds = fc.integer({ min: 0, max: 2 ** 31 })
 

@@ -15,6 +15,11 @@ export const EXCEPTIONS: readonly Exception[] = [
     what: 'node/home.ts',
     why: '`hush init` and `hush testnet` lay out home folders before any daemon runs',
   },
+  {
+    where: 'cli/safety.ts',
+    what: 'node/safety.ts',
+    why: 'each command judges its own process before it runs, with the same rules as the daemon',
+  },
   ...['exchange', 'server'].map((file) => ({
     where: `node/control/${file}.ts`,
     what: 'node:http',
@@ -25,7 +30,7 @@ export const EXCEPTIONS: readonly Exception[] = [
     what: 'crypto/erasure/index.ts',
     why: 'a bench of the kernels needs both kernels, which the door does not give',
   },
-  ...['calls', 'links', 'roles/keeper', 'tasks/reconcile'].map((file) => ({
+  ...['calls', 'links', 'roles/keeping', 'roles/reconciler', 'tasks/reconcile'].map((file) => ({
     where: 'sim/keepers.ts',
     what: `node/${file}.ts`,
     why: 'a ring of keepers without the rest of the node, so that losses can be counted, is made of these parts',

@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-const MAIN = process.env.HUSH_E2E_MAIN ?? fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url))
+export const MAIN = process.env.HUSH_E2E_MAIN ?? fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url))
 /** No command of these tests may take longer; one that does is ended, and its code is null. */
 const PATIENCE_MS = 150_000
 
@@ -21,18 +21,26 @@ export interface RunOptions {
   readonly folder?: string
   /** Standard input; empty unless given. */
   readonly input?: Uint8Array
+  /** Variables besides those of the tests. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Options of Node itself. */
+  readonly nodeOptions?: readonly string[]
+  /** Program and words to run it under, such as those that enter a network namespace. */
+  readonly under?: readonly string[]
 }
 
 /** Resolves with what the command said, however it ended. */
 export function hush(words: readonly string[], options: RunOptions = {}): Promise<Ran> {
-  return runProgram([process.execPath, MAIN, ...words], options)
+  const { under = [], nodeOptions = [] } = options
+  return runProgram([...under, process.execPath, ...nodeOptions, MAIN, ...words], options)
 }
 
 /** `tar`, `sh` and the like, run in the same way. */
 export function runProgram([program = '', ...words]: readonly string[], options: RunOptions = {}): Promise<Ran> {
   if (!existsSync(MAIN)) throw new Error(`${MAIN} is not there: npm run build`)
   return new Promise((resolve, reject) => {
-    const { HUSH_HOME: _, ...env } = process.env
+    const { HUSH_HOME: _, ...given } = process.env
+    const env = { ...given, ...options.env }
     const child = spawn(program, words, { stdio: 'pipe', env, ...(options.folder && { cwd: options.folder }) })
     const late = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS)
     const told: Buffer[] = []

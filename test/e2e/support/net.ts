@@ -36,9 +36,10 @@ export class Net {
     this.dir = join(folder, 'net')
   }
 
-  static async start(nodeCount: number): Promise<Net> {
+  /** `words` are further options of `hush testnet up`. */
+  static async start(nodeCount: number, ...words: readonly string[]): Promise<Net> {
     const net = new Net(await mkdtemp(join(tmpdir(), 'hush-e2e-')))
-    const up = await hush(['testnet', 'up', '--nodes', String(nodeCount), '--dir', net.dir])
+    const up = await hush(['testnet', 'up', '--nodes', String(nodeCount), '--dir', net.dir, ...words])
     if (up.code === 0) return net
     await net.end()
     throw new Error(`the testnet did not start: ${up.stderr}`)

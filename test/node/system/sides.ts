@@ -4,6 +4,7 @@ import { CELL_SIZE, type Clock, type LogFields, type NetworkId, named32 } from '
 import { signingKeyFromSeed, tagged } from '../../../crypto/index.ts'
 import { systemClock } from '../../../node/system/clock.ts'
 import type { TransportLimits } from '../../../node/system/link-settings.ts'
+import type { SocksProxy } from '../../../node/system/socks.ts'
 import { type CountedTransport, makeTransport } from '../../../node/system/transport.ts'
 import type { Link } from '../../../routing/index.ts'
 
@@ -48,6 +49,8 @@ export function makeSide(
     limits?: Partial<TransportLimits>
     clock?: Clock
     keyLog?: (line: string) => void
+    proxy?: SocksProxy
+    mayLookUp?: boolean
   } = {},
 ): Side {
   const lines: Side['lines'] = []
@@ -58,6 +61,8 @@ export function makeSide(
     log: (_, event, fields) => lines.push({ event, fields }),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     ...(options.keyLog === undefined ? {} : { keyLog: options.keyLog }),
+    ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
+    ...(options.mayLookUp === undefined ? {} : { mayLookUp: options.mayLookUp }),
   })
   open.push(transport)
   return { transport, lines }

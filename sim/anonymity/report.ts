@@ -344,7 +344,10 @@ That takes no guard, no circuit and no address: nearly all of what a pool sees o
 strongest statement here against the present design. It grows with the share of what is seen, not with its square. In this
 network somebody puts every few seconds; more users at work at once would blur it.
 
-${all.some(({ alone }) => alone.overTwo > 0) ? THIRD_SHARD : ''}Storers are not hidden. Who has the address reckons them; who has seen a location does as well, and pooled nodes see
+${all.some(({ alone }) => alone.overTwo > 0) ? THIRD_SHARD : ''}A node alone links more in smaller networks, where it plays more roles in each put: of 4,800 pairs in four networks of 40
+nodes (\`--probe\`) 0.229 % (0.128–0.410), which breaks the promise there.
+
+Storers are not hidden. Who has the address reckons them; who has seen a location does as well, and pooled nodes see
 most locations. The promises in f and f² wait for vaults.
 
 At ring neighbours the area lies a little below 0.5, since a user is never its own gateway: a neighbour that asks for the

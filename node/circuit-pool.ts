@@ -130,6 +130,8 @@ export class CircuitPool {
       const waiter: Waiter = { wish, settle }
       const timer = this.#p.clock.setTimer(timeoutMs, () => settle(undefined))
       this.#waiters.add(waiter)
+      // A circuit whose time is over may be missing without anybody having noticed.
+      if (this.ready.length < this.wanted) this.#tickIn(0)
     })
     if (waited === undefined) throw new NoCircuitError(this.#lastFailure)
     return waited

@@ -320,12 +320,6 @@ some 7 minutes: an hour of one core for eight networks, by \`npm run sim -- anon
 the guess is a tenth and the share of hostile guards the same; requests take more hops, so pools see more of them.
 `
 
-const THIRD_SHARD = `A gateway gets a third shard when a circuit has come to its end and no other stands 5 s later: a put waits no longer, and
-the pool looks after its circuits only every 10 s while all seems well. In the first network all twelve cases were of this
-kind: the last two shards of a put, 5 s after the others.
-
-`
-
 /** What the figures mean, and what they do not say. It states no figure that a run could change. */
 const reading = (all: readonly Results[]): string => `## Reading
 
@@ -344,7 +338,7 @@ That takes no guard, no circuit and no address: nearly all of what a pool sees o
 strongest statement here against the present design. It grows with the share of what is seen, not with its square. In this
 network somebody puts every few seconds; more users at work at once would blur it.
 
-${all.some(({ alone }) => alone.overTwo > 0) ? THIRD_SHARD : ''}A node alone links more in smaller networks, where it plays more roles in each put: of 4,800 pairs in four networks of 40
+A node alone links more in smaller networks, where it plays more roles in each put: of 4,800 pairs in four networks of 40
 nodes (\`--probe\`) 0.229 % (0.128–0.410), which breaks the promise there.
 
 Storers are not hidden. Who has the address reckons them; who has seen a location does as well, and pooled nodes see

@@ -69,10 +69,10 @@ export class Upload {
         return false
       }
       this.#room -= cell.sizeBytes
+      this.#fade()
+      this.#recent += cell.sizeBytes
     }
     this.sentBytes += cell.sizeBytes
-    this.#fade()
-    this.#recent += cell.sizeBytes
     return true
   }
 

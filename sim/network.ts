@@ -25,6 +25,15 @@ export interface NetworkWish {
 
 /** Production's numbers, without the puzzle that would only burn time here. */
 export const SIM_PROFILE: Profile = { ...PROFILES.production, puzzleBits: 0 }
+/** A network in which nothing fails and nobody is hostile, for what is measured rather than checked. */
+export const CALM = {
+  profile: SIM_PROFILE,
+  hostileShare: 0,
+  tamper: () => (transport) => transport,
+  quotaBytes: 2 ** 28,
+  skewMs: 0,
+  drift: 0,
+} satisfies Partial<NetworkWish>
 /** Nodes are clients too; most of the work of an idle network would be their spare circuits. */
 const NODE_GATEWAYS = 3
 const CACHE_BYTES = 2 ** 20

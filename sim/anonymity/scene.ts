@@ -17,7 +17,7 @@ import {
 import { Chance } from '../chance.ts'
 import { ringFault } from '../checks.ts'
 import type { SimHost } from '../host.ts'
-import { SIM_PROFILE, SimNetwork } from '../network.ts'
+import { CALM, SIM_PROFILE, SimNetwork } from '../network.ts'
 import { isExpected } from '../workload.ts'
 import { Recorder } from './recorder.ts'
 import type { Member, Recording } from './recording.ts'
@@ -75,18 +75,13 @@ export async function runScene(wish: SceneWish): Promise<Scene> {
     seed: seedOf(wish.seed),
     nodes: wish.nodes,
     clients: 0,
-    profile: SIM_PROFILE,
-    hostileShare: 0,
-    tamper: () => (transport) => transport,
+    ...CALM,
     tap: (transport, host) => {
       const recorder = new Recorder(network.world, host)
       recorders.push(recorder)
       return recorder.wrap(transport)
     },
     nodeGateways: (place) => (isUser(place, wish) ? SIM_PROFILE.gateways : IDLE_GATEWAYS),
-    quotaBytes: 2 ** 28,
-    skewMs: 0,
-    drift: 0,
   })
   const { world } = network
   await network.start()

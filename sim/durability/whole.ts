@@ -6,7 +6,7 @@
 import { type ContentRef, contentRefKey } from '../../storage/index.ts'
 import { Chance } from '../chance.ts'
 import type { SimHost } from '../host.ts'
-import { SIM_PROFILE, SimNetwork } from '../network.ts'
+import { CALM, SimNetwork } from '../network.ts'
 import { Workload } from '../workload.ts'
 import type { RingOutcome } from './measure.ts'
 
@@ -27,12 +27,7 @@ export async function runWhole(wish: {
     seed: wish.seed,
     nodes: wish.nodes,
     clients: 6,
-    profile: SIM_PROFILE,
-    hostileShare: 0,
-    tamper: () => (transport) => transport,
-    quotaBytes: 2 ** 28,
-    skewMs: 0,
-    drift: 0,
+    ...CALM,
   })
   const { world } = network
   const chance = new Chance(`churn ${wish.seed}`)

@@ -9,7 +9,7 @@ import { type Address, type ContentRef, locationOf, putObject } from '../../stor
 import { Chance } from '../chance.ts'
 import type { SimHost } from '../host.ts'
 import { meanOf, percentileOf } from '../lookups/statistics.ts'
-import { SIM_PROFILE, SimNetwork } from '../network.ts'
+import { CALM, SimNetwork } from '../network.ts'
 import { isExpected, Workload } from '../workload.ts'
 
 const MINUTE_MS = 60_000
@@ -59,12 +59,7 @@ export async function measureLoad(wish: {
     seed: wish.seed,
     nodes: wish.nodes,
     clients: CLIENTS,
-    profile: SIM_PROFILE,
-    hostileShare: 0,
-    tamper: () => (transport) => transport,
-    quotaBytes: 2 ** 28,
-    skewMs: 0,
-    drift: 0,
+    ...CALM,
   })
   const { world } = network
   const chance = new Chance(`load ${wish.seed}`)

@@ -12,7 +12,7 @@ import { runScene, type Scene } from '../../sim/anonymity/scene.ts'
 import { scoreNeighbours, scorePlacement, scoreTargetedStorer } from '../../sim/anonymity/score.ts'
 import { Chance } from '../../sim/chance.ts'
 import type { Tamper } from '../../sim/host.ts'
-import { SIM_PROFILE, SimNetwork } from '../../sim/network.ts'
+import { CALM, SIM_PROFILE, SimNetwork } from '../../sim/network.ts'
 
 const wish = { seed: 'test', nodes: 20, users: 5, objects: 6, minutes: 0.5 }
 let scene: Scene
@@ -147,14 +147,10 @@ describe('the measurement', () => {
         seed: 3,
         nodes: 12,
         clients: 1,
+        ...CALM,
         profile: { ...SIM_PROFILE, gateways: 2 },
-        hostileShare: 0,
-        tamper: () => (transport) => transport,
         tap: tap(() => network),
         nodeGateways: () => 1,
-        quotaBytes: 2 ** 20,
-        skewMs: 0,
-        drift: 0,
       })
       await network.start()
       await network.world.run(() => network.world.nowMs > 100_000)

@@ -41,7 +41,7 @@ import { Calls } from './calls.ts'
 import { CircuitPool } from './circuit-pool.ts'
 import { CircuitTable } from './circuit-table.ts'
 import type { SeedContact } from './config.ts'
-import { Entry } from './entry.ts'
+import { FirstContact } from './first-contact.ts'
 import { Gate } from './gate.ts'
 import { Guards } from './guards.ts'
 import { LINK_LIMITS, type LinkLimits, type Standing } from './link-limits.ts'
@@ -129,7 +129,7 @@ export class HushNode {
   readonly #key: SigningKey
   readonly #calls: Calls
   readonly #contacts = new Map<string, Contact>()
-  readonly #entry: Entry
+  readonly #firstContact: FirstContact
   #listener: Listener | undefined
   #admitting = 0
   #isStopped = false
@@ -204,7 +204,7 @@ export class HushNode {
       mayDial: settings.mayDial,
     })
     const seeds = settings.seeds.map((seed) => seed.id)
-    this.#entry = new Entry({ clock, jitter, guards: this.guards, seeds, reach })
+    this.#firstContact = new FirstContact({ clock, jitter, guards: this.guards, seeds, reach })
     const poolPorts = {
       clock,
       jitter,
@@ -437,14 +437,14 @@ export class HushNode {
     this.#p.log('error', 'a descriptor could not be checked', { reason: messageOf(error) })
   }
 
-  /** Who to compare views with: a node any member, to begin with a seed; a client its guard (entry.ts). */
+  /** Who to compare views with: a node any member, to begin with a seed; a client its guard (first-contact.ts). */
   async #gossipPartner(): Promise<PeerLink | undefined> {
     const nowMs = this.#p.clock.nowMs()
     const self = this.member?.id
     const members = this.view.reachable(nowMs).filter((id) => self === undefined || !equalBytes(id, self))
     if (this.settings.node === undefined) {
-      if (members.length === 0) return this.#entry.link()
-      this.#entry.arrived()
+      if (members.length === 0) return this.#firstContact.link()
+      this.#firstContact.arrived()
       return (await this.guards.take())?.link
     }
     const seeds = this.settings.seeds.map((seed) => seed.id).filter((id) => self === undefined || !equalBytes(id, self))

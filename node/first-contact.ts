@@ -12,7 +12,7 @@ const GUARDS_PATIENCE_MS = 60_000
 /** A seed that is linked and has told nothing for so long is given up. */
 const SEED_PATIENCE_MS = 10_000
 
-export interface EntryPorts {
+export interface FirstContactPorts {
   readonly clock: Clock
   readonly jitter: Jitter
   readonly guards: Guards
@@ -20,14 +20,14 @@ export interface EntryPorts {
   readonly reach: (id: NodeId) => Promise<PeerLink | undefined>
 }
 
-export class Entry {
-  readonly #p: EntryPorts
+export class FirstContact {
+  readonly #p: FirstContactPorts
   /** In an order of this run's own; drawn when the first is needed. */
   #seeds: NodeId[] | undefined
   #guardlessSinceMs: number | undefined
   #seedSinceMs: number | undefined
 
-  constructor(ports: EntryPorts) {
+  constructor(ports: FirstContactPorts) {
     this.#p = ports
   }
 

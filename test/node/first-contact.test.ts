@@ -1,7 +1,7 @@
 /** Whom a client asks who is there: its guards first, seeds as late and as few as can be. SPEC safety §4 */
 import { describe, expect, it } from 'vitest'
 import { type Clock, type NodeId, named32, PROFILES, type StateStore, toHex } from '../../core/index.ts'
-import { Entry } from '../../node/entry.ts'
+import { FirstContact } from '../../node/first-contact.ts'
 import { Guards } from '../../node/guards.ts'
 import type { PeerLink } from '../../node/links.ts'
 import { View } from '../../routing/index.ts'
@@ -39,9 +39,9 @@ class Scene implements Clock {
     const settings = { profile: PROFILES.testnet, networkCreatedMs: 0, selfId: () => undefined, mayDial }
     return new Guards({ clock: this, jitter, log: () => {}, state, view, reach: this.reach, ...settings })
   }
-  entry(view: View): Entry {
+  entry(view: View): FirstContact {
     const guards = this.guards(view)
-    return new Entry({ clock: this, jitter, guards, seeds, reach: this.reach })
+    return new FirstContact({ clock: this, jitter, guards, seeds, reach: this.reach })
   }
 }
 

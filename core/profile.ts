@@ -24,6 +24,8 @@ export interface Profile {
   readonly copies: number
   /** Keepers compare what they hold with their neighbours so often, besides at each ring change. */
   readonly reconcileEveryMs: number
+  /** Mean time for which a gateway keeps a put back whose client asks for it. SPEC requests §10 */
+  readonly holdMeanMs: { readonly minutes: number; readonly long: number }
 }
 
 export type ProfileName = 'production' | 'testnet'
@@ -48,6 +50,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     gateways: 11,
     copies: 2,
     reconcileEveryMs: HOUR,
+    holdMeanMs: { minutes: MINUTE, long: 10 * MINUTE },
   },
   testnet: {
     name: 'testnet',
@@ -63,5 +66,6 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     gateways: 11,
     copies: 2,
     reconcileEveryMs: 5 * MINUTE,
+    holdMeanMs: { minutes: SECOND, long: 10 * SECOND },
   },
 }

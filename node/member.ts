@@ -34,6 +34,7 @@ import type { Gate } from './gate.ts'
 import type { LinkTable, PeerLink } from './links.ts'
 import type { Accounts } from './roles/accounts.ts'
 import { Gateway } from './roles/gateway.ts'
+import { HeldPuts } from './roles/held-puts.ts'
 import type { Keeper } from './roles/keeper.ts'
 import { makeKeeping } from './roles/keeping.ts'
 import { Relay } from './roles/relay.ts'
@@ -79,6 +80,7 @@ export class Member {
   readonly ring: RingUpkeep
   readonly keeper: Keeper
   readonly router: Router
+  readonly heldPuts: HeldPuts
   readonly relay: Relay
   readonly reconcile: Reconcile
   readonly #p: MemberPorts
@@ -145,6 +147,8 @@ export class Member {
       ring: () => this.ring.state,
       reach,
     })
+    const put = this.router.put.bind(this.router)
+    this.heldPuts = new HeldPuts({ clock, jitter, meansMs: profile.holdMeanMs, put })
     this.relay = new Relay({
       clock,
       random,
@@ -154,7 +158,7 @@ export class Member {
       selfId: this.id,
       networkId,
       onionKeys: () => [this.#onionKey],
-      gateway: new Gateway(this.router),
+      gateway: new Gateway(this.router, this.heldPuts),
       reach,
       isKnown: (id) => view.get(id) !== undefined,
     })
@@ -217,6 +221,7 @@ export class Member {
   stop(): void {
     this.#isStopped = true
     this.ring.stop()
+    this.heldPuts.stop()
     this.reconcile.stop()
   }
 

@@ -123,6 +123,7 @@ export { areApart, pickGuard, pickMiddle } from './membership/selection.ts'
 export { type Admission, ARC_COUNT, MEMBERS_MAX, View } from './membership/view.ts'
 export {
   type Call,
+  type CircuitOutcome,
   type CircuitRequest,
   COPY_RESULT,
   decodeCall,
@@ -141,6 +142,7 @@ export {
   encodeRingWait,
   type GetRequest,
   HAVE_REFS_MAX,
+  type Hold,
   isWhole,
   LEASE_DAYS_MAX,
   type LeafRange,

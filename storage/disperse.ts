@@ -43,7 +43,7 @@ export const SALTS_MAX = 4
 /**
  * Finds a keeper for one shard. `bytes` is SHARD_SIZE, never changed any more, shared with nobody who
  * writes. 'refused': no keeper for this name; unless `final`, another name is tried. 'pending': the placer
- * goes on by itself. `signal`, of this shard alone, fires when the whole put has failed; a rejection fails it.
+ * goes on by itself. 'handed': a gateway has taken it and says nothing more. `signal`, of this shard alone, fires when the whole put has failed; a rejection fails it.
  */
 export type PlaceShard = (shard: {
   readonly ref: ContentRef
@@ -53,19 +53,21 @@ export type PlaceShard = (shard: {
   readonly final: boolean
   readonly signal: AbortSignal
 }) => Promise<PlaceOutcome>
-export type PlaceOutcome = 'stored' | 'refused' | 'pending'
+export type PlaceOutcome = 'stored' | 'handed' | 'refused' | 'pending'
 
 export interface PutProgress {
   readonly readBytes: number
+  /** Handed over ones included. */
   readonly storedShards: number
   /** Known once the source has ended. */
   readonly totalShards: number | undefined
 }
 
 export interface PutReport {
-  /** All shards and root copies; `stored` and `pending` of them. */
+  /** All shards and root copies; `stored`, `handed` over and `pending` of them. */
   readonly shards: number
   readonly stored: number
+  readonly handed: number
   readonly pending: number
   /** Of data and manifest, padding included; an inline object has none. */
   readonly stripes: number
@@ -90,7 +92,7 @@ export interface PutPorts {
   readonly signal?: AbortSignal
 }
 
-/** So many of n must be stored for a stripe to count as such: half of what may be lost, rounded up. */
+/** So many of n must be stored, or handed over, for a stripe to count as such: half of what may be lost, rounded up. */
 export function storedNeeded(k: number, n: number): number {
   return k + Math.ceil((n - k) / 2)
 }
@@ -138,6 +140,7 @@ class Put {
   #stripes = 0
   #shards = 0
   #stored = 0
+  #handed = 0
   #pending = 0
   #totalShards: number | undefined
 
@@ -198,6 +201,7 @@ class Put {
     return {
       shards: this.#shards,
       stored: this.#stored,
+      handed: this.#handed,
       pending: this.#pending,
       stripes: this.#stripes,
       bytes: this.#shards * SHARD_SIZE,
@@ -300,6 +304,7 @@ class Put {
     const outcome = await placing
     this.#shards += 1
     if (outcome === 'stored') this.#stored += 1
+    if (outcome === 'handed') this.#handed += 1
     if (outcome === 'pending') this.#pending += 1
     this.#tell()
     return outcome
@@ -308,7 +313,7 @@ class Put {
   /** Throws ERR_STRIPE_NOT_STORED. */
   #check(k: number, outcomes: readonly PlaceOutcome[], stripe: number): void {
     const total = outcomes.length
-    const stored = outcomes.filter((outcome) => outcome === 'stored').length
+    const stored = outcomes.filter((outcome) => outcome === 'stored' || outcome === 'handed').length
     const pending = outcomes.filter((outcome) => outcome === 'pending').length
     const needed = storedNeeded(k, total)
     if (stored < needed) throw new StripeNotStoredError({ stripe, stored, pending, needed, total })
@@ -317,7 +322,7 @@ class Put {
   #tell(): void {
     this.#ports.onProgress?.({
       readBytes: this.readBytes,
-      storedShards: this.#stored,
+      storedShards: this.#stored + this.#handed,
       totalShards: this.#totalShards,
     })
   }

@@ -121,7 +121,13 @@ async function putFrom(context: Context, home: string, file: string, signal: Abo
   const client = atHome(context, home)
   const source = await openSource(client, file)
   try {
-    return await putSource(client, source, { kind: 'private', name: source.name, type: undefined, signal })
+    return await putSource(client, source, {
+      kind: 'private',
+      hold: 'none',
+      name: source.name,
+      type: undefined,
+      signal,
+    })
   } finally {
     await source.close()
   }

@@ -1,9 +1,16 @@
 /** hush put: a file or a pipe into the network; its address, alone, on stdout. SPEC control §4 */
 import { open } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { fromUtf8 } from '../../core/index.ts'
-import { NAME_SIZE_MAX, type ObjectKind, type PutStored, TYPE_SIZE_MAX } from '../../node/control/index.ts'
+import {
+  HOLD_WISHES,
+  type HoldWish,
+  NAME_SIZE_MAX,
+  type ObjectKind,
+  type PutStored,
+  TYPE_SIZE_MAX,
+} from '../../node/control/index.ts'
 import { type Context, contextOf } from '../context.ts'
 import { FileUnreadableError, reasonOf, UsageError } from '../errors.ts'
 import { EXIT } from '../render/errors.ts'
@@ -15,6 +22,7 @@ interface Options {
   readonly name?: string
   readonly type?: string
   readonly public?: boolean
+  readonly hold: HoldWish
   readonly verify?: boolean
 }
 
@@ -25,6 +33,11 @@ export function putCommand(world: World, setExit: (code: number) => void): Comma
     .option('--name <name>', "name kept with the file (default: the file's own)")
     .option('--type <mime>', 'kind kept with the file, such as image/png')
     .option('--public', 'short address of 32 bytes, for handing around; the same content gets another one each time')
+    .addOption(
+      new Option('--hold <how>', 'have the shards kept back for a while, each for a time of its own')
+        .choices(HOLD_WISHES)
+        .default('none'),
+    )
     .option('--verify', 'wait until the shards have been read back, some 5 to 60 minutes later')
     .addHelpText(
       'after',
@@ -34,9 +47,12 @@ Examples:
   tar c folder | hush put - --name folder.tar
   ADDRESS=$(hush put report.pdf)
 
-Ends 0 when every shard is stored, and 3 when enough for getting it back are stored and the daemon
+Ends 0 when every shard is stored, or handed over with --hold, and 3 when enough for getting it back are stored and the daemon
 goes on placing the rest. Some minutes later the daemon reads a part of every shard back, and puts again
 what is gone; with --verify the command waits for that, and ends 3 when something stayed unproven.
+With --hold, gateways keep each shard for a random time (minutes: about one, at most 10; long: about 10, at most
+100), so that they do not appear together. Nothing says whether they do: only the reading back afterwards
+tells, and puts again what is not there. Keep the daemon running until then.
 Who has the address can read the file: keep it as you would a key.`,
     )
     .action(async (file: string, options: Options, command: Command) => {
@@ -46,6 +62,7 @@ Who has the address can read the file: keep it as you would a key.`,
         const stored = await context.interruptible((signal) =>
           putSource(context, source, {
             kind: options.public === true ? 'public' : 'private',
+            hold: options.hold,
             name: checkText('--name', options.name ?? source.name, NAME_SIZE_MAX),
             type: checkText('--type', options.type, TYPE_SIZE_MAX),
             signal,
@@ -125,6 +142,7 @@ function unreadableError(what: string, cause: unknown): FileUnreadableError {
 
 export interface PutWish {
   readonly kind: ObjectKind
+  readonly hold: HoldWish
   readonly name: string | undefined
   readonly type: string | undefined
   readonly signal: AbortSignal
@@ -141,6 +159,7 @@ export async function putSource(context: Context, source: Source, wish: PutWish)
   try {
     return await context.daemon.put(source.bytes, {
       kind: wish.kind,
+      hold: wish.hold,
       ...(wish.name !== undefined && { name: wish.name }),
       ...(wish.type !== undefined && { type: wish.type }),
       ...(source.sizeBytes !== undefined && { sizeBytes: source.sizeBytes }),
@@ -162,8 +181,13 @@ function tellResult(context: Context, stored: PutStored): number {
     context.voice.note(`stored ${size}`)
     return EXIT.ok
   }
+  if (stored.stored + stored.handed >= stored.shards) {
+    context.voice.note(`handed over ${size}; stored only once they are let go, which the read-back will show`)
+    context.voice.hint(`keep the daemon running; see how it stands with: hush status${context.homeWords}`)
+    return EXIT.ok
+  }
   context.voice.note(
-    `degraded: ${stored.stored} of ${countText(stored.shards, 'shard')} are stored; ` +
+    `degraded: ${stored.stored + stored.handed} of ${countText(stored.shards, 'shard')} are stored; ` +
       'that is enough to get it back, and the daemon goes on placing the rest',
   )
   context.voice.hint(`keep the daemon running; see how it stands with: hush check ADDRESS${context.homeWords}`)

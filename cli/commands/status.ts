@@ -43,6 +43,7 @@ export function statusText(status: Status): string {
       ['stored', `${countText(node.shards, 'shard')}, ${sizeText(node.storedBytes)} of ${sizeText(node.quotaBytes)}`],
       ['cache', sizeText(node.cacheBytes)],
     )
+    if (node.heldPuts !== undefined && node.heldPuts > 0) facts.push(['held back', countText(node.heldPuts, 'shard')])
     if (node.corruptDropped > 0) facts.push(['corrupt', `${countText(node.corruptDropped, 'shard')} dropped`])
   }
   facts.push(
@@ -68,9 +69,10 @@ export function statusText(status: Status): string {
   return factsText(facts)
 }
 
-function readBackText({ waiting, nextInMs, ...done }: NonNullable<Status['readBack']>): string {
+function readBackText({ waiting, handedOver, nextInMs, ...done }: NonNullable<Status['readBack']>): string {
   const next = nextInMs === undefined ? '' : ` (next in ${spanText(nextInMs / 1_000)})`
   const parts = [`${countText(done.verified, 'object')} verified`, `${waiting} to come${next}`]
+  if (handedOver !== undefined && handedOver > 0) parts.push(`${countText(handedOver, 'object')} handed over`)
   if (done.restored > 0) parts.push(`${countText(done.restored, 'shard')} put again`)
   if (done.unproven > 0) parts.push(`${countText(done.unproven, 'object')} unproven`)
   return parts.join(', ')

@@ -14,6 +14,7 @@ import {
   type ErrorEvent,
   GET_HEADERS,
   getResultSchema,
+  type HoldWish,
   inviteAnswerSchema,
   type KeptObject,
   keptEventSchema,
@@ -45,6 +46,8 @@ const SMALL_ANSWER_SIZE_MAX = 8 * 1024 * 1024
 
 export interface PutOptions {
   readonly kind: ObjectKind
+  /** None unless given. */
+  readonly hold?: HoldWish
   readonly name?: string
   readonly type?: string
   /** What the source is expected to give; only for the progress report. */
@@ -154,6 +157,7 @@ function objectPath(handle: string, verb: string): string {
 
 async function put(home: string, source: AsyncIterable<Uint8Array>, options: PutOptions): Promise<PutStored> {
   const query = new URLSearchParams({ kind: options.kind })
+  if (options.hold !== undefined && options.hold !== 'none') query.set('hold', options.hold)
   if (options.name !== undefined) query.set('name', options.name)
   if (options.type !== undefined) query.set('type', options.type)
   if (options.sizeBytes !== undefined) query.set('size', String(options.sizeBytes))

@@ -24,6 +24,8 @@ export {
   type ErrorBody,
   GET_HEADERS,
   type Health,
+  HOLD_WISHES,
+  type HoldWish,
   type KeptObject,
   type LedgerAccount,
   type LedgerReport,

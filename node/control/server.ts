@@ -44,6 +44,8 @@ import { UpkeepCalls } from './upkeep.ts'
 const STATUS_OF_KIND = { input: 400, peer: 502, unavailable: 503, local: 507, bug: 500 } as const
 /** Progress lines of a put, at most so often. */
 const PROGRESS_EVERY_MS = 200
+/** A gateway holds no put longer than so many times the mean, as far as it draws fairly. */
+const HELD_MEANS_MAX = 10
 const PROTOCOL = 1
 
 export interface ControlServerPorts {
@@ -163,6 +165,7 @@ export class ControlServer {
           quotaBytes: usage.quotaBytes,
           cacheBytes: this.#p.cacheBytes(),
           corruptDropped: usage.corrupt,
+          heldPuts: member.heldPuts.count,
         },
       }),
       view: { members: node.view.members(nowMs).length, reachable: node.view.reachable(nowMs).length },
@@ -219,7 +222,8 @@ export class ControlServer {
 
   async #put(url: URL, req: IncomingMessage, res: ServerResponse): Promise<void> {
     const query = parsed(putQuerySchema, Object.fromEntries(url.searchParams))
-    const { client } = this.#p.node
+    const { client, settings } = this.#p.node
+    const hold = query.hold === 'none' ? undefined : query.hold
     const gone = new AbortController()
     res.once('close', () => gone.abort(new BadRequestError('the caller went away')))
     const send = (event: object): void => void res.write(`${JSON.stringify(event)}\n`)
@@ -236,7 +240,7 @@ export class ControlServer {
         },
         {
           random: this.#p.openPorts.random,
-          place: client.placer(),
+          place: client.placer(hold),
           signal: gone.signal,
           onProgress: (progress) => {
             if (this.#p.nowMs() - toldMs < PROGRESS_EVERY_MS) return
@@ -246,9 +250,10 @@ export class ControlServer {
           },
         },
       )
-      this.#p.node.readBack.add(address)
-      const { lengthBytes, shards, stored, pending, stripes } = report
-      send({ event: 'stored', address: formatAddress(address), lengthBytes, shards, stored, pending, stripes })
+      const heldMs = hold === undefined ? 0 : HELD_MEANS_MAX * settings.profile.holdMeanMs[hold]
+      this.#p.node.readBack.add(address, { heldMs })
+      const { bytes: _, ...told } = report
+      send({ event: 'stored', address: formatAddress(address), ...told })
     } catch (error) {
       send({ event: 'error', ...toErrorBody(error, this.#p.log) })
     }

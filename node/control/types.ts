@@ -44,6 +44,8 @@ export const statusSchema = z.object({
       quotaBytes: count,
       cacheBytes: count,
       corruptDropped: count,
+      /** Others' puts that it keeps back as a gateway; absent from daemons that cannot. */
+      heldPuts: count.optional(),
     })
     .optional(),
   view: z.object({ members: count, reachable: count }),
@@ -56,7 +58,15 @@ export const statusSchema = z.object({
   keeping: z.object({ objects: count, worst: healthSchema.optional(), nextMs: count.optional() }).optional(),
   /** Own puts whose shards are to be read back, and what came of it since the start; absent from older daemons. */
   readBack: z
-    .object({ waiting: count, nextInMs: count.optional(), verified: count, restored: count, unproven: count })
+    .object({
+      waiting: count,
+      /** Of these, objects that gateways still hold; absent from daemons that cannot ask for it. */
+      handedOver: count.optional(),
+      nextInMs: count.optional(),
+      verified: count,
+      restored: count,
+      unproven: count,
+    })
     .optional(),
   /** Absent from daemons without ledgers. `slowedBy`: peers that said lately that this home must wait. */
   ledger: z.object({ accounts: count, slowedBy: count }).optional(),
@@ -79,6 +89,10 @@ export type RingReport = z.infer<typeof ringReportSchema>
 export const objectKindSchema = z.enum(['private', 'public'])
 export type ObjectKind = z.infer<typeof objectKindSchema>
 
+/** How long gateways keep the shards of a put back. SPEC requests §10 */
+export const HOLD_WISHES = ['none', 'minutes', 'long'] as const
+export type HoldWish = (typeof HOLD_WISHES)[number]
+
 /** Limits of the root object's fields, in bytes of UTF-8. */
 export const NAME_SIZE_MAX = 255
 export const TYPE_SIZE_MAX = 127
@@ -86,6 +100,7 @@ export const TYPE_SIZE_MAX = 127
 /** The query of a put, as text from the URL. `size` only helps the progress report. */
 export const putQuerySchema = z.object({
   kind: objectKindSchema.default('private'),
+  hold: z.enum(HOLD_WISHES).default('none'),
   name: z.string().max(NAME_SIZE_MAX).optional(),
   type: z.string().max(TYPE_SIZE_MAX).optional(),
   size: z
@@ -105,13 +120,15 @@ export const putProgressSchema = z.object({
 })
 export type PutProgress = z.infer<typeof putProgressSchema>
 
-/** `stored` of `shards` have a valid receipt; the daemon goes on with the `pending` ones. */
+/** `stored` of `shards` have a valid receipt, gateways hold `handed`; the daemon goes on with the `pending` ones. */
 export const putStoredSchema = z.object({
   event: z.literal('stored'),
   address: z.string().max(256),
   lengthBytes: count,
   shards: count,
   stored: count,
+  /** Absent from daemons that cannot ask for it. */
+  handed: count.default(0),
   pending: count,
   stripes: count,
 })

@@ -49,9 +49,10 @@ export class UpkeepCalls {
   }
 
   readBackSummary(): NonNullable<Status['readBack']> {
-    const { waiting, nextInMs, counts } = this.#p.node.readBack
+    const { waiting, handedOver, nextInMs, counts } = this.#p.node.readBack
     const { verified, restored, unproven } = counts
-    return { waiting, ...(nextInMs !== undefined && { nextInMs: Math.ceil(nextInMs) }), verified, restored, unproven }
+    const next = nextInMs === undefined ? {} : { nextInMs: Math.ceil(nextInMs) }
+    return { waiting, handedOver, ...next, verified, restored, unproven }
   }
 
   /** Answers when the object has been read back; one that waits already does so at its time. */

@@ -24,9 +24,11 @@ import {
 } from '../../core/index.ts'
 import { verifySignature } from '../../crypto/index.ts'
 import {
+  type CircuitOutcome,
   decodeCircuitOutcome,
   encodeCircuitRequest,
   type GetRequest,
+  type Hold,
   isWhole,
   NONCE_SIZE,
   type Outcome,
@@ -77,6 +79,9 @@ const DAY_MS = 24 * 60 * 60_000
 /** Shards without a keeper are tried again so often, so many in a round. */
 const PENDING_EVERY_MS = 5_000
 const PENDING_PAGE = 32
+/** When no gateway takes more to hold, they are asked again so often, for at most so many holds of mean length. */
+const HELD_FULL_EVERY_MS = 5_000
+const HELD_FULL_HOLDS_MAX = 20
 
 export interface ClientPorts {
   readonly clock: Clock
@@ -139,10 +144,14 @@ export class Client {
     return this.#p.pending.usage().count
   }
 
-  /** What places the shards of one put. SPEC dispersal §7 says what its answers mean. */
-  placer(): PlaceShard {
+  /**
+   * What places the shards of one put. SPEC dispersal §7 says what its answers mean. With a hold they are handed to
+   * gateways, which put them onto the ring later. SPEC requests §10
+   */
+  placer(hold?: Hold): PlaceShard {
     const put = ++this.#objects
-    return (shard) => this.#place(shard, `put ${put} ${shard.stripe}`)
+    if (hold === undefined) return (shard) => this.#place(shard, `put ${put} ${shard.stripe}`)
+    return (shard) => this.#handOver(shard, { spread: `put ${put} ${shard.stripe}`, hold })
   }
 
   /** What fetches the shards of one get. */
@@ -161,16 +170,41 @@ export class Client {
     return { fetch: this.fetcher(), probe, renew, place: this.placer() }
   }
 
-  async #place(shard: Parameters<PlaceShard>[0], spread: string): Promise<PlaceOutcome> {
-    if (this.#puts >= PUTS_MAX) await new Promise<void>((resolve) => this.#queue.push(resolve))
-    this.#puts++
-    try {
+  #place(shard: Parameters<PlaceShard>[0], spread: string): Promise<PlaceOutcome> {
+    return this.#inTurn(async () => {
       shard.signal.throwIfAborted()
-      if (await this.#put(shard.ref, shard.bytes, spread)) return 'stored'
+      if ((await this.#put(shard.ref, shard.bytes, { spread })) === 'stored') return 'stored'
       if (!shard.final) return 'refused'
       const leaseEndMs = this.#p.clock.nowMs() + LEASE_DAYS * DAY_MS
       const kept = await this.#p.pending.put({ ref: shard.ref, bytes: shard.bytes, leaseEndMs })
       return kept === 'stored' ? 'pending' : 'refused'
+    })
+  }
+
+  /** Gateways hold little: it waits until one has room, so a large object goes as fast as they let go. Throws ERR_REQUEST. */
+  async #handOver(
+    shard: Parameters<PlaceShard>[0],
+    how: { readonly spread: string; readonly hold: Hold },
+  ): Promise<PlaceOutcome> {
+    const { clock, jitter, profile } = this.#p
+    const giveUpMs = clock.monotonicMs() + HELD_FULL_HOLDS_MAX * profile.holdMeanMs[how.hold]
+    for (;;) {
+      const outcome = await this.#inTurn(() => {
+        shard.signal.throwIfAborted()
+        return this.#put(shard.ref, shard.bytes, how)
+      })
+      if (outcome !== 'refused') return outcome
+      if (this.#isStopped || clock.monotonicMs() >= giveUpMs) throw new RequestError(['no gateway takes more to hold'])
+      await new Promise<void>((resolve) => void clock.setTimer(around(jitter, HELD_FULL_EVERY_MS, 0.5), resolve))
+    }
+  }
+
+  /** At most PUTS_MAX at once. */
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#puts >= PUTS_MAX) await new Promise<void>((resolve) => this.#queue.push(resolve))
+    this.#puts++
+    try {
+      return await work()
     } finally {
       this.#puts--
       this.#queue.shift()?.()
@@ -212,7 +246,11 @@ export class Client {
     return false
   }
 
-  async #put(ref: ContentRef, bytes: Uint8Array, spread: string): Promise<boolean> {
+  async #put(
+    ref: ContentRef,
+    bytes: Uint8Array,
+    { spread, hold }: { readonly spread: string; readonly hold?: Hold },
+  ): Promise<'stored' | 'handed' | 'refused'> {
     const { random, profile, pool } = this.#p
     this.counts.puts++
     const cap = Math.max(1, Math.ceil(shardCount(STRIPE_K_MAX) / Math.max(1, pool.wanted)))
@@ -221,15 +259,16 @@ export class Client {
       if (tries + lost > 0) this.counts.retries++
       const nonce = random.bytes(NONCE_SIZE)
       const put = { ref: encodeContentRef(ref), leaseDays: LEASE_DAYS, nonce, bytes }
-      const outcome = await this.#ask({ kind: 'put', put }, { spread, cap, tried })
+      const outcome = await this.#ask({ kind: 'put', put, ...(hold && { hold }) }, { spread, cap, tried })
       if (outcome.end === 'lost' && ++lost <= CIRCUITS_LOST_MAX) tries--
       if (outcome.end === 'lost' || outcome.end === 'failed') continue
-      if (outcome.end === 'stored' && this.#isGoodReceipt(ref, nonce, outcome.receipt, profile.copies)) return true
+      if (outcome.end === 'handed' && hold !== undefined) return 'handed'
+      if (outcome.end === 'stored' && this.#isGoodReceipt(ref, nonce, outcome.receipt, profile.copies)) return 'stored'
       if (outcome.end === 'stored') this.counts.badReceipts++
       // A full keeper stays full whoever asks: another location is wanted.
-      if (outcome.end === 'none' && outcome.reason === REFUSAL.full) return false
+      if (outcome.end === 'none' && outcome.reason === REFUSAL.full) break
     }
-    return false
+    return 'refused'
   }
 
   async #get(
@@ -272,7 +311,7 @@ export class Client {
   async #ask(
     request: Parameters<typeof encodeCircuitRequest>[0],
     how: { spread?: string; cap: number; tried: ClientCircuit[]; signal?: AbortSignal },
-  ): Promise<Outcome | NoAnswer> {
+  ): Promise<CircuitOutcome | NoAnswer> {
     const { pool } = this.#p
     const load = how.spread === undefined ? undefined : this.#spreadOf(how.spread)
     const isFresh = (circuit: ClientCircuit): boolean => !how.tried.includes(circuit)
@@ -340,7 +379,7 @@ export class Client {
     for (const { ref } of this.#p.pending.list({ limit: PENDING_PAGE })) {
       if (this.#isStopped) return
       const bytes = this.#p.pending.get(ref)
-      if (bytes !== undefined && !(await this.#put(ref, bytes, 'pending'))) continue
+      if (bytes !== undefined && (await this.#put(ref, bytes, { spread: 'pending' })) !== 'stored') continue
       await this.#p.pending.delete(ref)
     }
   }

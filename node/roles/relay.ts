@@ -315,7 +315,7 @@ class RelayedCircuit implements CircuitEnd {
     const isFull = this.#serving >= CIRCUIT_REQUESTS_MAX || this.#outbox.length >= OUTBOX_CELLS_MAX
     if (isFull) throw new MalformedError('malformed circuit: too many requests')
     this.#serving++
-    void this.#p.gateway.serve(request).then(
+    void this.#p.gateway.serve(request, this).then(
       (answer) => {
         this.#serving--
         if (this.#isGone) return

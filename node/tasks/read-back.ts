@@ -56,6 +56,8 @@ interface Waiting {
   /** By the clock that does not jump. */
   dueMs: number
   tries: number
+  /** Gateways still hold its shards, as far as is known. */
+  isHeld: boolean
   readonly asked: Set<(result?: ReadBackResult) => void>
 }
 
@@ -87,9 +89,14 @@ export class ReadBack {
     return next && Math.max(0, next.dueMs - this.#p.clock.monotonicMs())
   }
 
-  /** Has the object read back once, later. */
-  add(address: Address): void {
-    this.#queue(address)
+  /** Of these, objects that gateways hold and nobody has read yet. */
+  get handedOver(): number {
+    return [...this.#waiting.values()].filter(({ isHeld }) => isHeld).length
+  }
+
+  /** Has the object read back once, later; `heldMs`: not before gateways have let go of what they were handed. */
+  add(address: Address, { heldMs = 0 }: { readonly heldMs?: number } = {}): void {
+    this.#queue(address, heldMs)
   }
 
   /** As add; resolves when the object has been read back or given up. Throws ERR_READ_BACK, or the signal's reason. */
@@ -123,7 +130,7 @@ export class ReadBack {
     this.#waiting.clear()
   }
 
-  #queue(address: Address): Waiting | undefined {
+  #queue(address: Address, heldMs = 0): Waiting | undefined {
     const name = formatAddress(address)
     const known = this.#waiting.get(name)
     if (known !== undefined) return known
@@ -131,7 +138,14 @@ export class ReadBack {
       this.counts.skipped++
       return undefined
     }
-    const waiting: Waiting = { name, address, dueMs: this.#draw(), tries: 0, asked: new Set() }
+    const waiting = {
+      name,
+      address,
+      dueMs: this.#draw() + heldMs,
+      tries: 0,
+      isHeld: heldMs > 0,
+      asked: new Set<(result?: ReadBackResult) => void>(),
+    }
     this.#waiting.set(name, waiting)
     this.#plan()
     return waiting
@@ -159,6 +173,7 @@ export class ReadBack {
   async #read(waiting: Waiting): Promise<void> {
     const result = await this.#visit(waiting.address)
     if (this.#stopped.signal.aborted) return
+    waiting.isHeld = false
     this.counts.restored += result.restored
     if (!result.isVerified && ++waiting.tries < TRIES_MAX) {
       waiting.dueMs = this.#draw()

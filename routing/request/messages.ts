@@ -90,6 +90,11 @@ export type Outcome =
   | { readonly end: 'stored'; readonly receipt: Receipt }
   | { readonly end: 'none'; readonly reason: Refusal }
   | { readonly end: 'busy' }
+/** On a circuit a put may also be taken without a receipt. SPEC requests §10 */
+export type CircuitOutcome = Outcome | { readonly end: 'handed' }
+/** How long, on the average, a gateway keeps a put back. Numbers on the wire, append-only. */
+export const HOLDS = { minutes: 1, long: 2 } as const
+export type Hold = keyof typeof HOLDS
 
 // --- the parts -----------------------------------------------------------------------------------
 
@@ -232,18 +237,30 @@ export function decodeRingRequest(message: Uint8Array): RingRequestMessage | und
 
 // --- between client and gateway, on a stream of a circuit: type u8, part --------------------------
 
-const CIRCUIT_REQUEST = { get: 1, put: 2, data: 3, stored: 4, none: 5, busy: 6, renew: 7 } as const
+const CIRCUIT_REQUEST = {
+  get: 1,
+  put: 2,
+  data: 3,
+  stored: 4,
+  none: 5,
+  busy: 6,
+  renew: 7,
+  heldPut: 8,
+  handed: 9,
+} as const
 
 export type CircuitRequest =
   | { readonly kind: 'get'; readonly get: GetRequest }
-  | { readonly kind: 'put'; readonly put: PutRequest }
+  | { readonly kind: 'put'; readonly put: PutRequest; readonly hold?: Hold }
   | { readonly kind: 'renew'; readonly renew: RenewRequest }
 
 export function encodeCircuitRequest(request: CircuitRequest): Uint8Array {
   if (request.kind === 'renew') return writeRenew(writer(CIRCUIT_REQUEST.renew), request.renew).done()
-  return request.kind === 'get'
-    ? writeGet(writer(CIRCUIT_REQUEST.get), request.get).done()
-    : writePut(writer(CIRCUIT_REQUEST.put, request.put.bytes.length), request.put).done()
+  if (request.kind === 'get') return writeGet(writer(CIRCUIT_REQUEST.get), request.get).done()
+  const { put, hold } = request
+  if (hold === undefined) return writePut(writer(CIRCUIT_REQUEST.put, put.bytes.length), put).done()
+  // heldPut: hold u8, put
+  return writePut(writer(CIRCUIT_REQUEST.heldPut, put.bytes.length).u8(HOLDS[hold]), put).done()
 }
 
 /** Throws MalformedError. */
@@ -253,13 +270,22 @@ export function decodeCircuitRequest(message: Uint8Array): CircuitRequest {
   if (type === CIRCUIT_REQUEST.get) return { kind: 'get', get: readGet(r) }
   if (type === CIRCUIT_REQUEST.put) return { kind: 'put', put: readPut(r) }
   if (type === CIRCUIT_REQUEST.renew) return { kind: 'renew', renew: readRenew(r) }
-  throw r.malformed('unknown request')
+  if (type !== CIRCUIT_REQUEST.heldPut) throw r.malformed('unknown request')
+  const hold = holdOf(r.u8())
+  if (hold === undefined) throw r.malformed('unknown hold')
+  return { kind: 'put', hold, put: readPut(r) }
 }
 
-export function encodeCircuitOutcome(outcome: Outcome): Uint8Array {
+function holdOf(number: number): Hold | undefined {
+  return number === HOLDS.minutes ? 'minutes' : number === HOLDS.long ? 'long' : undefined
+}
+
+export function encodeCircuitOutcome(outcome: CircuitOutcome): Uint8Array {
   switch (outcome.end) {
     case 'busy':
       return writer(CIRCUIT_REQUEST.busy).done()
+    case 'handed':
+      return writer(CIRCUIT_REQUEST.handed).done()
     case 'none':
       return writeOutcome(writer(CIRCUIT_REQUEST.none), outcome).done()
     case 'stored':
@@ -270,7 +296,7 @@ export function encodeCircuitOutcome(outcome: Outcome): Uint8Array {
 }
 
 /** Throws MalformedError. */
-export function decodeCircuitOutcome(message: Uint8Array): Outcome {
+export function decodeCircuitOutcome(message: Uint8Array): CircuitOutcome {
   const r = new ByteReader(message, 'circuit answer')
   switch (r.u8()) {
     case CIRCUIT_REQUEST.data:
@@ -282,6 +308,9 @@ export function decodeCircuitOutcome(message: Uint8Array): Outcome {
     case CIRCUIT_REQUEST.busy:
       r.end()
       return { end: 'busy' }
+    case CIRCUIT_REQUEST.handed:
+      r.end()
+      return { end: 'handed' }
     default:
       throw r.malformed('unknown answer') satisfies MalformedError
   }

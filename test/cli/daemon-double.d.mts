@@ -10,6 +10,8 @@ export interface Double {
   /** Puts whose body broke off. */
   aborted: number
   pending?: number
+  /** Shards of a put that gateways hold. */
+  handed?: number
   /** Objects looked after. */
   kept: { id: string }[]
   readBack?: object

@@ -110,12 +110,14 @@ async function put(double, url, request, response) {
   const type = url.searchParams.get('type') ?? undefined
   double.objects.set(address, { bytes, name, type })
   const pending = double.pending ?? 0
+  const handed = double.handed ?? 0
   const event = {
     event: 'stored',
     address,
     lengthBytes: bytes.length,
     shards: 22,
-    stored: 22 - pending,
+    stored: 22 - pending - handed,
+    handed,
     pending,
     stripes: 1,
   }

@@ -51,6 +51,22 @@ describe('hush put', () => {
     expect(double.requests.at(-1)?.path).toBe(`/v1/objects/${encodeURIComponent(ran.out.trim())}/read-back`)
   })
 
+  it('ends 0 with the address when all is handed over, and says that it is not stored yet', async () => {
+    const stage = makeStage()
+    const double = await stage.startDouble({ handed: 22 })
+    const ran = await stage.hush(['put', '-', '--hold', 'minutes'], BYTES)
+    expect(ran).toMatchObject({ exit: 0, out: expect.stringMatching(/^hush:/) })
+    expect(ran.err).toContain('note: handed over')
+    expect(ran.err).not.toContain('note: stored')
+    expect(double.requests[0]?.query).toMatchObject({ hold: 'minutes' })
+    double.pending = 2
+    double.handed = 20
+    const degraded = await stage.hush(['put', '-', '--hold', 'long'], BYTES)
+    expect(degraded.exit).toBe(3)
+    expect(degraded.err).toContain('20 of 22 shards')
+    expect((await stage.hush(['put', '-', '--hold', 'years'], BYTES)).exit).toBe(2)
+  })
+
   it('stores an empty file', async () => {
     const stage = makeStage()
     const double = await stage.startDouble()

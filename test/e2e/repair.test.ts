@@ -127,6 +127,27 @@ describe('a read-back', () => {
   })
 })
 
+describe('a put with hold', () => {
+  it('is handed over, is fetched once gateways have let go, and is proven by the read-back', async () => {
+    const bytes = seededBytes(21, SIZE)
+    const ran = await net.as('client-a', ['put', await net.newFile(bytes), '--hold', 'minutes', '--json'])
+    expect(ran).toMatchObject({ code: 0 })
+    const [stored] = ran.stdout
+      .toString()
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(stored).toMatchObject({ stored: 0, pending: 0, handed: stored.shards })
+    const status = async () => JSON.parse((await net.as('client-a', ['status', '--json'])).stdout.toString()).readBack
+    expect(await status()).toMatchObject({ handedOver: 1 })
+    await expect.poll(status, { timeout: 120_000, interval: 1_000 }).toMatchObject({ handedOver: 0, unproven: 0 })
+    const got = await net.as('client-b', ['get', stored.address, '-o', '-'])
+    expect(got).toMatchObject({ code: 0 })
+    expect(Buffer.compare(got.stdout, bytes)).toBe(0)
+    await expectPerfect(stored.address)
+  })
+})
+
 describe('a repair key', () => {
   it('repairs and checks, and reads nothing', async () => {
     const bytes = seededBytes(11, SIZE)

@@ -165,6 +165,7 @@ const circuitRequest: Target<messages.CircuitRequest> = {
     .oneof(
       fc.record({ kind: fc.constant('get' as const), get }),
       fc.record({ kind: fc.constant('put' as const), put }),
+      fc.record({ kind: fc.constant('put' as const), put, hold: fc.constantFrom('minutes' as const, 'long' as const) }),
       fc.record({ kind: fc.constant('renew' as const), renew }),
     )
     .map(messages.encodeCircuitRequest),
@@ -173,10 +174,10 @@ const circuitRequest: Target<messages.CircuitRequest> = {
   isCanonical: true,
   permitted,
 }
-const circuitOutcome: Target<messages.Outcome> = {
+const circuitOutcome: Target<messages.CircuitOutcome> = {
   name: 'circuit-outcome',
   covers: ['routing/request/messages.ts#decodeCircuitOutcome'],
-  valid: outcome.map(messages.encodeCircuitOutcome),
+  valid: fc.oneof(outcome, fc.constant({ end: 'handed' as const })).map(messages.encodeCircuitOutcome),
   decode: messages.decodeCircuitOutcome,
   encode: messages.encodeCircuitOutcome,
   isCanonical: true,

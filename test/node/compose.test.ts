@@ -5,18 +5,11 @@ import type { HushNode } from '../../node/compose.ts'
 import { systemJitter, systemRandom } from '../../node/system/index.ts'
 import { encodeCircuitRequest } from '../../routing/index.ts'
 import { encodeContentRef, openObject, putObject } from '../../storage/index.ts'
-import { MemoryNetwork } from './memory-network.ts'
+import { MemoryNetwork, until } from './memory-network.ts'
 
 const network = new MemoryNetwork()
 let author: HushNode
 let reader: HushNode
-
-async function until(isSo: () => boolean, what: string): Promise<void> {
-  for (let waited = 0; !isSo(); waited += 50) {
-    if (waited > 60_000) throw new Error(`still waiting: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-}
 
 function isOneRing(): boolean {
   const nodes = network.members.flatMap(({ node }) => (node.member?.ring.state === undefined ? [] : [node.member]))

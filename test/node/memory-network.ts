@@ -174,3 +174,10 @@ function memoryState(): StateStore {
     put: async (key, value) => void values.set(key, value),
   }
 }
+
+export async function until(isSo: () => boolean, what: string): Promise<void> {
+  for (let waited = 0; !isSo(); waited += 50) {
+    if (waited > 60_000) throw new Error(`still waiting: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}

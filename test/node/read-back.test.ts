@@ -50,6 +50,18 @@ describe('a read-back', () => {
     expect(readBack.waiting).toBe(0)
   })
 
+  it('of what gateways hold comes when they have let go, and says until then that it is only handed over', async () => {
+    const { clock, visits, readBack, put } = stage()
+    const address = await put(100)
+    const held = { ...address, locator: seededBytes(7, 32) } as Address
+    readBack.add(held, { heldMs: 2 * HOUR_MS })
+    expect([readBack.waiting, readBack.handedOver]).toEqual([2, 1])
+    await clock.pass(2 * HOUR_MS + 5 * MINUTE_MS - 1)
+    expect([visits.open, readBack.handedOver]).toEqual([1, 1])
+    await clock.pass(HOUR_MS)
+    expect([visits.open, readBack.handedOver]).toEqual([2, 0])
+  })
+
   it('comes at times that differ', async () => {
     const { clock, readBack, put } = stage()
     const delays = new Set<number>()

@@ -14,19 +14,12 @@ import {
   repairObject,
   type StripeRepair,
 } from '../../storage/index.ts'
-import { MemoryNetwork } from './memory-network.ts'
+import { MemoryNetwork, until } from './memory-network.ts'
 
 const DAY_MS = 24 * 60 * 60_000
 const network = new MemoryNetwork()
 let author: HushNode
 let other: HushNode
-
-async function until(isSo: () => boolean, what: string): Promise<void> {
-  for (let waited = 0; !isSo(); waited += 50) {
-    if (waited > 60_000) throw new Error(`still waiting: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-}
 
 beforeAll(async () => {
   await network.start({ joining: 1 })

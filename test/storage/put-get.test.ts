@@ -115,7 +115,7 @@ describe('put and get', () => {
   ])('stores %i bytes as %i contents in %i stripes', async (size, shards, stripes) => {
     const { report, keepers } = await store(size)
     const bytes = shards * SHARD_SIZE
-    expect(report).toEqual({ shards, stored: shards, pending: 0, stripes, bytes, lengthBytes: size })
+    expect(report).toEqual({ shards, stored: shards, handed: 0, pending: 0, stripes, bytes, lengthBytes: size })
     expect(keepers.held.size).toBe(shards)
     for (const { bytes: placed } of keepers.held.values()) expect(placed.length).toBe(SHARD_SIZE)
   })
@@ -233,6 +233,14 @@ describe('put', () => {
         expect(error).toMatchObject({ kind: 'unavailable', stripe: 0, stored: 14, pending: 8, needed: 15, total: 22 })
       }
     }
+  })
+
+  it('counts what gateways hold apart from what is stored, and both for a stripe', async () => {
+    const keepers = new Keepers()
+    let shards = 0
+    keepers.answer = (ref) => (ref.kind === 'root' || ++shards <= 15 ? 'handed' : 'pending')
+    const { report } = await store(STRIPE_SIZE, { keepers })
+    expect(report).toMatchObject({ shards: 30, stored: 0, handed: 23, pending: 7 })
   })
 
   it('is not done with fewer than five copies of the root', async () => {

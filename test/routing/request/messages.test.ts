@@ -135,13 +135,25 @@ describe('requests on a circuit', () => {
           kind: 'put',
           put: placed,
         })
+        for (const hold of ['minutes', 'long'] as const) {
+          const held = { kind: 'put' as const, put: placed, hold }
+          expect(decodeCircuitRequest(encodeCircuitRequest(held))).toEqual(held)
+        }
         expect(decodeCircuitRequest(encodeCircuitRequest({ kind: 'renew', renew: renewed }))).toEqual({
           kind: 'renew',
           renew: renewed,
         })
-        expect(decodeCircuitOutcome(encodeCircuitOutcome(end))).toEqual(end)
+        for (const answer of [end, { end: 'handed' as const }]) {
+          expect(decodeCircuitOutcome(encodeCircuitOutcome(answer))).toEqual(answer)
+        }
       }),
     )
+  })
+
+  it('refuses a hold that it does not know', () => {
+    const put = { ref: new Uint8Array(34), leaseDays: 1, nonce: new Uint8Array(16), bytes: new Uint8Array(0) }
+    const held = encodeCircuitRequest({ kind: 'put', put, hold: 'minutes' })
+    for (const hold of [0, 3, 255]) expect(() => decodeCircuitRequest(held.with(1, hold))).toThrow(MalformedError)
   })
 })
 

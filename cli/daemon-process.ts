@@ -28,8 +28,8 @@ export interface StartedDaemon {
   readonly logFromByte: number
 }
 
-/** Starts `hush --home HOME up`, detached, its output appended to HOME/daemon.log. */
-export async function spawnDaemon(world: World, home: string): Promise<StartedDaemon> {
+/** Starts `hush --home HOME up` with these options, detached, its output appended to HOME/daemon.log. */
+export async function spawnDaemon(world: World, home: string, options: readonly string[] = []): Promise<StartedDaemon> {
   const log = await open(join(home, LOG_NAME), 'a', 0o600).catch((error: unknown) => {
     throw new LocalFileError(`cannot write ${join(home, LOG_NAME)}: ${reasonOf(error)}`, {
       cause: error,
@@ -38,7 +38,7 @@ export async function spawnDaemon(world: World, home: string): Promise<StartedDa
   })
   try {
     const logFromByte = (await log.stat()).size
-    const child = spawn(world.self.program, [world.self.script, '--home', home, 'up'], {
+    const child = spawn(world.self.program, [world.self.script, '--home', home, 'up', ...options], {
       detached: true,
       stdio: ['ignore', log.fd, log.fd],
       env: { ...process.env, ...world.env },

@@ -64,5 +64,5 @@ export interface HomeRoom {
 
 /** The part of node/daemon.ts that `hush up` runs. */
 export interface DaemonRoom {
-  runDaemon(options: { home: string; foreground: boolean; onReady?: () => void }): Promise<number>
+  runDaemon(options: { home: string; foreground: boolean; cover?: boolean; onReady?: () => void }): Promise<number>
 }

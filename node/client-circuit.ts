@@ -47,10 +47,12 @@ import {
 import type { CircuitEnd, CircuitTable } from './circuit-table.ts'
 import type { PeerLink } from './links.ts'
 import type { PuzzleSolver } from './puzzle-solver.ts'
+import type { Cover, Covered } from './tasks/cover.ts'
 
 const HOP_TIMEOUT_MS = 10_000
 /** How often a hop may ask for work, each time for more than before. */
 const PUZZLES_MAX = 3
+const NOTHING = new Uint8Array(0)
 
 /** A circuit could not be built, or broke; `hop` (from 1) is where, when that can be told. */
 export class CircuitError extends UnavailableError {
@@ -72,6 +74,8 @@ export interface ClientCircuitPorts {
   readonly circuits: CircuitTable
   readonly networkId: NetworkId
   readonly puzzles: PuzzleSolver
+  /** Undefined: none, and nothing waits for it. */
+  readonly cover?: Pick<Cover, 'holds' | 'passes' | 'returned'> | undefined
 }
 
 /** What answers a CREATE or EXTEND: the handshake's reply, or the effort that the relay asks for first. */
@@ -81,7 +85,7 @@ interface Waiting {
   settle(answer: Uint8Array | CircuitError): void
 }
 
-export class ClientCircuit implements CircuitEnd {
+export class ClientCircuit implements CircuitEnd, Covered {
   readonly path: readonly Descriptor[]
   readonly openedMs: number
   /** Called once when the circuit is no more. */
@@ -168,7 +172,7 @@ export class ClientCircuit implements CircuitEnd {
       options.signal?.addEventListener('abort', onAbort, { once: true })
       this.#requests.set(stream, { settle })
       this.#outbox.push(...splitForStream(stream, bytes, relayDataSizeMax(this.path.length)))
-      this.#flush()
+      if (this.#p.cover?.holds(this) !== true) this.sendAll()
     })
   }
 
@@ -223,8 +227,10 @@ export class ClientCircuit implements CircuitEnd {
     } else if (command === RELAY_COMMANDS.ack) {
       if (!this.#sendWindow.acknowledge(decodeAck(message.data)))
         throw new MalformedError('malformed circuit: false ack')
-      this.#flush()
-    } else if (command !== RELAY_COMMANDS.drop) {
+      if (this.#p.cover === undefined) this.sendAll()
+      else this.#p.cover.passes(this)
+    } else if (command === RELAY_COMMANDS.drop) this.#p.cover?.returned()
+    else {
       throw new MalformedError('malformed circuit: not for a client')
     }
   }
@@ -289,13 +295,23 @@ export class ClientCircuit implements CircuitEnd {
     })
   }
 
-  #flush(): void {
+  get waiting(): number {
+    return Math.min(this.#outbox.length, this.#sendWindow.room)
+  }
+
+  sendAll(): void {
+    while (this.waiting > 0) this.sendOne()
+  }
+
+  sendOne(): void {
     const last = this.path.length
-    while (!this.#isClosed && this.#sendWindow.room > 0) {
-      const message = this.#outbox.shift()
-      if (message === undefined) return
-      if (this.#send(last, message)) this.#sendWindow.sent(this.#layers.sealedTag(last))
-    }
+    const message = this.waiting > 0 ? this.#outbox.shift() : undefined
+    if (message !== undefined && this.#send(last, message)) this.#sendWindow.sent(this.#layers.sealedTag(last))
+  }
+
+  /** A cell to the gateway, which sends one back. */
+  sendLoop(): boolean {
+    return this.#send(this.path.length, { command: RELAY_COMMANDS.loop, stream: 0, data: NOTHING })
   }
 
   #send(hop: number, message: RelayMessage): boolean {

@@ -52,6 +52,7 @@ import { PuzzleSolver } from './puzzle-solver.ts'
 import { Accounts } from './roles/accounts.ts'
 import { Client } from './roles/client.ts'
 import { Admission } from './tasks/admission.ts'
+import { Cover } from './tasks/cover.ts'
 import { Gossip } from './tasks/gossip.ts'
 import { GuardPadding } from './tasks/guard-padding.ts'
 import { ReadBack } from './tasks/read-back.ts'
@@ -95,6 +96,8 @@ export interface NodeSettings {
   readonly linkLimits?: Partial<LinkLimits>
   /** Whether this side may dial such an address at all; any unless given. SPEC safety §2 */
   readonly mayDial?: (address: string) => boolean
+  /** Loops over own circuits, in place of padding. SPEC circuits §8 */
+  readonly hasCover?: boolean
   /** All links together; absent: as fast as they are. */
   readonly uploadBytesPerSecond?: number
 }
@@ -117,6 +120,7 @@ export class HushNode {
   readonly steward: Steward
   readonly readBack: ReadBack
   readonly guardPadding: GuardPadding
+  readonly cover: Cover | undefined
   readonly admission: Admission
   readonly manners: Manners
   readonly accounts: Accounts
@@ -205,6 +209,7 @@ export class HushNode {
     })
     const seeds = settings.seeds.map((seed) => seed.id)
     this.#firstContact = new FirstContact({ clock, jitter, guards: this.guards, seeds, reach })
+    this.cover = settings.hasCover === true ? new Cover({ clock, jitter, circuits: () => this.pool.ready }) : undefined
     const poolPorts = {
       clock,
       jitter,
@@ -218,6 +223,7 @@ export class HushNode {
       guards: this.guards,
       selfId,
       hasPrefixLimits: settings.hasPrefixLimits,
+      cover: this.cover,
     }
     this.pool = new CircuitPool(poolPorts)
     const { view } = this
@@ -269,7 +275,8 @@ export class HushNode {
     this.pool.start()
     this.client.start()
     this.steward.start()
-    this.guardPadding.start()
+    if (this.cover === undefined) this.guardPadding.start()
+    else this.cover.start()
     this.accounts.start()
     this.#saveViewNowAndThen()
   }
@@ -285,6 +292,7 @@ export class HushNode {
     await this.steward.stop()
     await this.readBack.stop()
     this.guardPadding.stop()
+    this.cover?.stop()
     this.client.stop()
     this.pool.stop()
     this.member?.stop()

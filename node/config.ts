@@ -69,6 +69,8 @@ const configSchema = z.strictObject({
   cacheShare: z.number().min(0).max(0.5).default(0.2),
   /** What may be sent, all links together; absent: as fast as they are. SPEC ledger §7 */
   uploadBytesPerSecond: z.number().int().min(65_536).optional(),
+  /** Cover traffic, about 21 GB a month. SPEC circuits §8 */
+  cover: z.boolean().default(false),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   /** HOST:PORT for Prometheus metrics, loopback only; absent: none but through the control API. */
   metrics: hostPort.optional(),

@@ -79,24 +79,26 @@ interface HomeFiles {
 }
 
 /**
- * Runs until stopped; resolves with the exit code. `onReady` is called once the control API answers.
+ * Runs until stopped; resolves with the exit code. `cover` turns it on for this run. `onReady` is called once the control API answers.
  * Throws what hinders the start: no home, a second daemon, a port in use, a bad file, an unsafe setting.
  */
 export async function runDaemon(options: {
   readonly home: string
   readonly foreground: boolean
+  readonly cover?: boolean
   readonly onReady?: () => void
 }): Promise<number> {
   tuneCollector()
   const home = openHome(options.home)
   const files = readFiles(home)
+  const hasCover = options.cover === true || files.config.cover
   const hazards = hazardsOf(files)
   const clock = systemClock()
   const jitter = systemJitter()
   const lock = await lockHome(home, { jitter })
   try {
     const onReady = options.onReady && { onReady: options.onReady }
-    return await runLocked(home, files, { clock, jitter, lock, hazards, ...onReady })
+    return await runLocked(home, files, { clock, jitter, lock, hazards, hasCover, ...onReady })
   } finally {
     lock.release()
   }
@@ -110,6 +112,7 @@ async function runLocked(
     jitter: ReturnType<typeof systemJitter>
     lock: HomeLock
     hazards: readonly Hazard[]
+    hasCover: boolean
     onReady?: () => void
   },
 ): Promise<number> {
@@ -172,6 +175,7 @@ async function runLocked(
         },
       }),
       hasPrefixLimits: config.prefixLimits,
+      hasCover: run.hasCover,
       readBackMs: pauseBeforeReadBackMs(config),
       linkLimits: { linksMax: config.links.max },
       ...(config.anonymity === 'strict' && proxy === undefined && { mayDial: isNumericAddress }),

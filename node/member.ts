@@ -151,6 +151,7 @@ export class Member {
     this.heldPuts = new HeldPuts({ clock, jitter, meansMs: profile.holdMeanMs, put })
     this.relay = new Relay({
       clock,
+      jitter,
       random,
       log,
       circuits,

@@ -51,6 +51,13 @@ export function addNodeMetrics(
   })
   counter('client_retries_total', 'own requests tried again', () => node.client.counts.retries)
   counter('padding_cells_total', 'cells of padding sent to the guard', () => node.guardPadding.count)
+  byReason(
+    'cover_cells_total',
+    'cells of cover traffic: loops sent and come back, requests in their place and beside',
+    () => {
+      return node.cover?.counts ?? {}
+    },
+  )
   gauge('read_backs_waiting', 'own puts still to be read back', () => node.readBack.waiting)
   byReason('read_backs_total', 'own puts read back, by what came of it', () => {
     const { verified, unproven, skipped } = node.readBack.counts

@@ -57,6 +57,7 @@ export function statusText(status: Status): string {
       'guard',
       guard === undefined ? 'none yet' : `${guard.id} since ${new Date(guard.since).toISOString().slice(0, 10)}`,
     ],
+    ...(status.cover === undefined ? [] : [['cover', coverText(status.cover)] satisfies [string, string]]),
     ['links', String(status.links)],
     ['still to place', countText(status.pending.shards, 'shard')],
     ['memory', sizeText(status.memory.rssBytes)],
@@ -67,6 +68,11 @@ export function statusText(status: Status): string {
     facts.push(['slowed', `by ${countText(ledger.slowedBy, 'busy peer')}; hush ledger tells why`])
   if (status.keeping !== undefined && status.keeping.objects > 0) facts.push(['keeping', keepingText(status.keeping)])
   return factsText(facts)
+}
+
+function coverText({ sent, back, inPlace, beside }: NonNullable<Status['cover']>): string {
+  const real = `${countText(inPlace, 'cell')} of requests in their place, ${beside} beside`
+  return `${countText(sent, 'loop')}, ${back} came back, ${real}`
 }
 
 function readBackText({ waiting, handedOver, nextInMs, ...done }: NonNullable<Status['readBack']>): string {

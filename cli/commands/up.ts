@@ -12,6 +12,7 @@ export function upCommand(world: World, setExit: (code: number) => void): Comman
   return new Command('up')
     .description("start this home's daemon")
     .option('--detach', 'go on in the background, log to HOME/daemon.log, return when it answers')
+    .option('--cover', 'send cells all the time that come back, so that small requests do not show; 21 GB a month')
     .addHelpText(
       'after',
       `
@@ -19,27 +20,29 @@ Examples:
   hush up                  in this terminal, until Ctrl-C
   hush up --detach         in the background; end it with: hush down`,
     )
-    .action(async (options: { readonly detach?: boolean }, command: Command) => {
+    .action(async (options: { readonly detach?: boolean; readonly cover?: boolean }, command: Command) => {
       const context = contextOf(world, command)
       if (!(await isHome(context.home))) {
         throw new UsageError(`there is no home yet (${context.home})`, {
           hint: `make one with: hush init --join INVITE${context.homeWords}`,
         })
       }
-      setExit(options.detach === true ? await detach(context) : await stay(context))
+      const hasCover = options.cover === true
+      setExit(options.detach === true ? await detach(context, hasCover) : await stay(context, hasCover))
     })
 }
 
-async function stay(context: Context): Promise<number> {
+async function stay(context: Context, cover: boolean): Promise<number> {
   const { runDaemon } = await context.world.daemon()
   return runDaemon({
     home: context.home,
     foreground: true,
+    cover,
     onReady: () => context.voice.note(`the daemon is up (pid ${process.pid})`),
   })
 }
 
-async function detach(context: Context): Promise<number> {
+async function detach(context: Context, hasCover: boolean): Promise<number> {
   const running = await context.daemon.status().catch(() => undefined)
   if (running !== undefined) {
     throw new AlreadyRunningError(`a daemon runs for this home already (pid ${running.pid})`, {
@@ -47,7 +50,7 @@ async function detach(context: Context): Promise<number> {
     })
   }
   const status = await context.interruptible(async (signal) =>
-    waitForDaemon(await spawnDaemon(context.world, context.home), {
+    waitForDaemon(await spawnDaemon(context.world, context.home, hasCover ? ['--cover'] : []), {
       waitMs: READY_WAIT_MS,
       onLogLine: (line) => context.voice.note(line),
       signal,

@@ -175,6 +175,7 @@ export class ControlServer {
         gateways: new Set(node.pool.ready.map((circuit) => toHex(circuit.gateway))).size,
         wanted: node.pool.wanted,
       },
+      ...(node.cover && { cover: node.cover.counts }),
       ...(guard !== undefined && { guard: { id: short(guard.id, 8), since: guard.sinceMs } }),
       links: node.links.count,
       pending: { shards: node.client.pendingCount },

@@ -52,6 +52,8 @@ export const statusSchema = z.object({
   circuits: z.object({ ready: count, building: count, gateways: count, wanted: count }),
   /** `id` is the first 8 digits. */
   guard: z.object({ id: hex, since: z.number() }).optional(),
+  /** Present while there is cover traffic: loops sent and come back; cells of requests in their place, and beside. */
+  cover: z.object({ sent: count, back: count, inPlace: count, beside: count }).optional(),
   links: count,
   pending: z.object({ shards: count }),
   /** Absent from daemons that cannot look after objects. `worst` of the last visits. */

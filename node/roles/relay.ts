@@ -12,6 +12,8 @@ import {
   CIRCUIT_REQUESTS_MAX,
   type Clock,
   equalBytes,
+  exponential,
+  type Jitter,
   type Log,
   MalformedError,
   messageOf,
@@ -68,9 +70,15 @@ const CIRCUITS_HELD_BYTES_MAX = 24 * 1024 * 1024
 const EXTENDING_MAX = 256
 /** A client may be asked for work, and for more work; who tries again and again is none. */
 const EXTEND_TRIES_MAX = 6
+/** A loop goes back after a time of this mean: about as long as a small answer takes to come from the ring. */
+const LOOP_MEAN_MS = 200
+/** Loops of one circuit that wait; more are left unanswered. */
+const LOOPS_MAX = 16
+const NOTHING = new Uint8Array(0)
 
 export interface RelayPorts {
   readonly clock: Clock
+  readonly jitter: Jitter
   readonly random: SecretRandom
   readonly log: Log
   readonly circuits: CircuitTable
@@ -207,6 +215,7 @@ class RelayedCircuit implements CircuitEnd {
   readonly #receiveWindow = new ReceiveWindow()
   readonly #outbox: RelayMessage[] = []
   #serving = 0
+  #loops = 0
 
   constructor(
     ports: RelayPorts,
@@ -306,9 +315,18 @@ class RelayedCircuit implements CircuitEnd {
       this.#extendTries++
       if (this.#extendTries > EXTEND_TRIES_MAX) throw new MalformedError('malformed circuit: extended again and again')
       void this.#extend(wish)
-    } else if (command !== RELAY_COMMANDS.drop) {
-      throw new MalformedError('malformed circuit: not for a relay')
-    }
+    } else if (command === RELAY_COMMANDS.loop) this.#sendBackLater()
+    else if (command !== RELAY_COMMANDS.drop) throw new MalformedError('malformed circuit: not for a relay')
+  }
+
+  #sendBackLater(): void {
+    const { clock, jitter } = this.#p
+    if (this.#loops >= LOOPS_MAX) return
+    this.#loops++
+    clock.setTimer(exponential(jitter, LOOP_MEAN_MS), () => {
+      this.#loops--
+      this.#reply({ command: RELAY_COMMANDS.drop, stream: 0, data: NOTHING })
+    })
   }
 
   #serve(stream: number, request: Uint8Array): void {

@@ -3,7 +3,7 @@
  * and end a circuit on one link. SPEC circuits §4. A relay message, big-endian, at the innermost:
  *
  *   0  1  command  RELAY_COMMANDS
- *   1  2  stream   which request; 0 for extend, extended, extendFailed, ack and drop
+ *   1  2  stream   which request; 0 for all but data and dataEnd
  *   3  2  length   bytes of data
  *   5  …  data     the rest of the cell is zero, inside the encryption, and ignored
  */
@@ -28,9 +28,10 @@ export const RELAY_COMMANDS = {
   dataEnd: 5,
   ack: 6,
   drop: 7,
+  loop: 8,
 } as const
 export type RelayCommand = (typeof RELAY_COMMANDS)[keyof typeof RELAY_COMMANDS]
-const RELAY_COMMAND_MAX = RELAY_COMMANDS.drop
+const RELAY_COMMAND_MAX = RELAY_COMMANDS.loop
 
 export interface RelayMessage {
   readonly command: RelayCommand

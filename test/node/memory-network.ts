@@ -21,14 +21,16 @@ class MemoryLink implements Link {
   readonly queuedBytes = 0
   readonly peerKey: PublicKey
   readonly isDialer: boolean
+  readonly #sends: (cell: Uint8Array) => readonly Uint8Array[]
   other: MemoryLink | undefined
   #handlers: LinkHandlers | undefined
   #held: Uint8Array[] = []
   #isClosed = false
 
-  constructor(peerKey: PublicKey, isDialer: boolean) {
+  constructor(peerKey: PublicKey, isDialer: boolean, sends: (cell: Uint8Array) => readonly Uint8Array[]) {
     this.peerKey = peerKey
     this.isDialer = isDialer
+    this.#sends = sends
   }
   start(handlers: LinkHandlers): void {
     this.#handlers = handlers
@@ -36,7 +38,8 @@ class MemoryLink implements Link {
   }
   send(cell: Uint8Array): void {
     const { other } = this
-    if (!this.#isClosed && other !== undefined) setImmediate(() => other.#take(cell))
+    if (this.#isClosed || other === undefined) return
+    for (const sent of this.#sends(cell)) setImmediate(() => other.#take(sent))
   }
   close(reason: string): void {
     const { other } = this
@@ -65,6 +68,8 @@ export class MemoryNetwork {
   readonly members: Member[] = []
   readonly clock: Clock = systemClock()
   readonly log: Log = () => {}
+  /** What becomes of a cell that a node sends, by the node's key in hex; whoever is not here sends it as it is. */
+  readonly hostile = new Map<string, (cell: Uint8Array, to: PublicKey) => readonly Uint8Array[]>()
   readonly #listeners = new Map<string, { key: PublicKey; onLink: (link: Link) => void }>()
   readonly #random = systemRandom()
   readonly #networkId = this.#random.bytes(32) as NetworkId
@@ -81,9 +86,12 @@ export class MemoryNetwork {
   }
 
   /** A client of its own home; `contacts` are the first ring. */
-  async addClient(): Promise<HushNode> {
+  async addClient(options: { hasCover?: boolean } = {}): Promise<HushNode> {
     const identity = await this.#identity('')
-    const { node } = await this.#add(identity, this.members[0]?.node.settings.seeds ?? [], { isClient: true })
+    const { node } = await this.#add(identity, this.members[0]?.node.settings.seeds ?? [], {
+      isClient: true,
+      ...options,
+    })
     return node
   }
 
@@ -102,7 +110,7 @@ export class MemoryNetwork {
   async #add(
     identity: { seed: Uint8Array; publicKey: PublicKey; address: string },
     seeds: HushNode['settings']['seeds'],
-    options: { isClient?: boolean } = {},
+    options: { isClient?: boolean; hasCover?: boolean } = {},
   ): Promise<Member> {
     const { store, cache } = openMemoryStore({ quotaBytes: 2 ** 30, cacheBytes: 2 ** 24 })
     const random = this.#random
@@ -135,6 +143,7 @@ export class MemoryNetwork {
           },
         }),
         hasPrefixLimits: true,
+        hasCover: options.hasCover === true,
         readBackMs: { min: 0, max: 1_000 },
       },
     )
@@ -144,13 +153,18 @@ export class MemoryNetwork {
     return member
   }
 
+  #senderOf(from: PublicKey, to: PublicKey) {
+    const name = toHex(from)
+    return (cell: Uint8Array): readonly Uint8Array[] => this.hostile.get(name)?.(cell, to) ?? [cell]
+  }
+
   #transport(own: PublicKey): Transport {
     return {
       dial: async ({ address, publicKey }) => {
         const listener = this.#listeners.get(address)
         if (listener === undefined || toHex(listener.key) !== toHex(publicKey)) throw new UnreachableForTests()
-        const here = new MemoryLink(publicKey, true)
-        const there = new MemoryLink(own, false)
+        const here = new MemoryLink(publicKey, true, this.#senderOf(own, publicKey))
+        const there = new MemoryLink(own, false, this.#senderOf(publicKey, own))
         here.other = there
         there.other = here
         listener.onLink(there)

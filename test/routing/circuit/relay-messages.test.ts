@@ -54,7 +54,16 @@ describe('relay messages', () => {
     const bytes = new Uint8Array(8)
     writeRelayMessage({ command: RELAY_COMMANDS.data, stream: 0x102, data: Uint8Array.of(7) }, bytes)
     expect([...bytes]).toEqual([4, 1, 2, 0, 1, 7, 0, 0])
-    expect(RELAY_COMMANDS).toEqual({ extend: 1, extended: 2, extendFailed: 3, data: 4, dataEnd: 5, ack: 6, drop: 7 })
+    expect(RELAY_COMMANDS).toEqual({
+      extend: 1,
+      extended: 2,
+      extendFailed: 3,
+      data: 4,
+      dataEnd: 5,
+      ack: 6,
+      drop: 7,
+      loop: 8,
+    })
     expect(EXTEND_FAILURES).toEqual({ refused: 1, unknownRelay: 2, unreachable: 3, busy: 4, puzzle: 5 })
     expect(DESTROY_REASONS).toEqual({ finished: 1, failed: 2, full: 3, unreachable: 4, leaving: 5, puzzle: 6 })
   })

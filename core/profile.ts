@@ -24,6 +24,8 @@ export interface Profile {
   readonly copies: number
   /** Keepers compare what they hold with their neighbours so often, besides at each ring change. */
   readonly reconcileEveryMs: number
+  /** A relay changes its onion key so often, and answers for the old one as long. SPEC circuits §2 */
+  readonly onionKeyEveryMs: number
   /** Mean time for which a gateway keeps a put back whose client asks for it. SPEC requests §10 */
   readonly holdMeanMs: { readonly minutes: number; readonly long: number }
 }
@@ -50,6 +52,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     gateways: 11,
     copies: 2,
     reconcileEveryMs: HOUR,
+    onionKeyEveryMs: 7 * DAY,
     holdMeanMs: { minutes: MINUTE, long: 10 * MINUTE },
   },
   testnet: {
@@ -66,6 +69,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     gateways: 11,
     copies: 2,
     reconcileEveryMs: 5 * MINUTE,
+    onionKeyEveryMs: 10 * MINUTE,
     holdMeanMs: { minutes: SECOND, long: 10 * SECOND },
   },
 }

@@ -15,7 +15,7 @@ import {
   type SecretRandom,
   type StateStore,
 } from '../core/index.ts'
-import { type ExchangeKey, exchangeKeyFromSeed, type SigningKey } from '../crypto/index.ts'
+import type { SigningKey } from '../crypto/index.ts'
 import {
   type Call,
   COPY_RESULT,
@@ -32,6 +32,7 @@ import type { Calls } from './calls.ts'
 import type { CircuitTable } from './circuit-table.ts'
 import type { Gate } from './gate.ts'
 import type { LinkTable, PeerLink } from './links.ts'
+import { OnionKeys } from './onion-keys.ts'
 import type { Accounts } from './roles/accounts.ts'
 import { Gateway } from './roles/gateway.ts'
 import { HeldPuts } from './roles/held-puts.ts'
@@ -85,7 +86,7 @@ export class Member {
   readonly reconcile: Reconcile
   readonly #p: MemberPorts
   readonly #s: MemberSettings
-  readonly #onionKey: ExchangeKey
+  readonly #onionKeys: OnionKeys
   #descriptor: Uint8Array
   #isLeaving = false
   #isStopped = false
@@ -96,7 +97,15 @@ export class Member {
     this.id = settings.id
     const { clock, jitter, random, log, store, cache } = ports
     const { profile, networkId, view, calls, accounts, gate, circuits, reach, key } = settings
-    this.#onionKey = exchangeKeyFromSeed(settings.onionSeed)
+    this.#onionKeys = new OnionKeys({
+      clock,
+      random,
+      log,
+      state: ports.state,
+      firstSeed: settings.onionSeed,
+      everyMs: profile.onionKeyEveryMs,
+      onNew: () => this.#publish(),
+    })
     this.#descriptor = this.#sign()
     const keeping = makeKeeping({
       clock,
@@ -158,7 +167,7 @@ export class Member {
       gate,
       selfId: this.id,
       networkId,
-      onionKeys: () => [this.#onionKey],
+      onionKeys: () => this.#onionKeys.answered,
       gateway: new Gateway(this.router, this.heldPuts),
       reach,
       isKnown: (id) => view.get(id) !== undefined,
@@ -171,6 +180,7 @@ export class Member {
       this.#p.log('error', 'ring upkeep ended', { reason: messageOf(error) })
     })
     this.reconcile.start()
+    this.#onionKeys.start()
     this.#renewDescriptor()
     this.#expireLeases()
   }
@@ -222,6 +232,7 @@ export class Member {
   stop(): void {
     this.#isStopped = true
     this.ring.stop()
+    this.#onionKeys.stop()
     this.heldPuts.stop()
     this.reconcile.stop()
   }
@@ -253,7 +264,7 @@ export class Member {
     const leaving = this.#isLeaving
     const roles = { relay: true, gateway: true, keeper: true, leaving }
     const issuedMs = this.#p.clock.nowMs()
-    const onionKey = this.#onionKey.publicKey
+    const onionKey = this.#onionKeys.newest.publicKey
     const descriptor = signDescriptor(key, networkId, { id, nonce, onionKey, addresses, roles, issuedMs })
     view.admit(descriptor, issuedMs)
     return encodeDescriptor(descriptor)

@@ -25,6 +25,7 @@ import { LABELS, tagged } from '../../crypto/index.ts'
 import * as config from '../../node/config.ts'
 import { Guards } from '../../node/guards.ts'
 import { BadInviteError, makeInvite, parseInvite } from '../../node/home.ts'
+import { OnionKeys } from '../../node/onion-keys.ts'
 import { formatHostPort, type HostPort, originOf, parseHostPort } from '../../node/system/address.ts'
 import { homeHolder } from '../../node/system/home-lock.ts'
 import { openHome, openStateStore } from '../../node/system/index.ts'
@@ -196,6 +197,31 @@ const guards: Target<readonly NodeId[]> = {
   permitted: [],
 }
 
+const onionKeys: Target<readonly Uint8Array[]> = {
+  name: 'onion-keys',
+  covers: ['node/onion-keys.ts#OnionKeys'],
+  valid: fc
+    .array(noise(40), { maxLength: 2 })
+    // Times are safe integers: the highest bytes are zero.
+    .map((list) => concatBytes(Uint8Array.of(1), ...list.map((kept) => kept.fill(0, 32, 34)))),
+  decode: (bytes) => {
+    const keys = new OnionKeys({
+      clock: { nowMs: () => 1, monotonicMs: () => 1, setTimer: () => ({ cancel: () => {} }) },
+      random: { bytes: (size) => new Uint8Array(size), fill: (into) => into },
+      log: () => {},
+      state: { get: () => bytes, put: async () => {} },
+      firstSeed: new Uint8Array(32),
+      everyMs: 1,
+      onNew: () => {},
+    })
+    const read = keys.answered.map(({ publicKey }) => publicKey)
+    if (read.length < 1 || read.length > 2) throw new FuzzFault(onionKeys, `${read.length} keys`)
+    return read
+  },
+  permitted: [],
+  runs: 60,
+}
+
 const keptObjects: Target<readonly Kept[]> = {
   name: 'kept-objects',
   covers: ['node/tasks/steward.ts#decodeKept'],
@@ -364,6 +390,7 @@ export const homeTargets = [
   invite,
   inviteInside,
   guards,
+  onionKeys,
   keptObjects,
   homeNames,
   hostPortText,

@@ -7,6 +7,7 @@ import {
   type Log,
   type NetworkId,
   PROFILES,
+  type Profile,
   type PublicKey,
   type StateStore,
   toHex,
@@ -73,7 +74,11 @@ export class MemoryNetwork {
   readonly #listeners = new Map<string, { key: PublicKey; onLink: (link: Link) => void }>()
   readonly #random = systemRandom()
   readonly #networkId = this.#random.bytes(32) as NetworkId
-  readonly #profile = PROFILES.testnet
+  readonly #profile: Profile
+
+  constructor(changes: Partial<Profile> = {}) {
+    this.#profile = { ...PROFILES.testnet, ...changes }
+  }
 
   /** The perfect first ring, r + 1 nodes, and some that join. */
   async start(counts: { joining: number }): Promise<void> {

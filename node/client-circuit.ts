@@ -98,6 +98,8 @@ export class ClientCircuit implements CircuitEnd, Covered {
   #answer: ((message: RelayMessage | Uint8Array | CircuitError | { readonly effort: number }) => void) | undefined
   #stream = 0
   #reserved = 0
+  /** When the last cell came. */
+  #heardMs: number
   readonly #requests = new Map<number, Waiting>()
   /** Requests nobody waits for any more: to the gateway they are open until it has answered. */
   readonly #givenUp = new Set<number>()
@@ -111,6 +113,7 @@ export class ClientCircuit implements CircuitEnd, Covered {
     this.#peer = from.guard
     this.path = from.path
     this.openedMs = ports.clock.monotonicMs()
+    this.#heardMs = this.openedMs
     this.#layers = new ClientLayers()
     this.#joiner = new StreamJoiner({ dataSizeMax: relayDataSizeMax(from.path.length) })
   }
@@ -150,8 +153,14 @@ export class ClientCircuit implements CircuitEnd, Covered {
     this.#reserved++
   }
 
-  /** The gateway's answer to a request. Throws CircuitError: broken, full, or silent for so long. */
-  request(bytes: Uint8Array, options: { timeoutMs: number; signal?: AbortSignal }): Promise<Uint8Array> {
+  /**
+   * The gateway's answer to a request. Throws CircuitError: broken, full, without an answer for so long, or without a
+   * cell of any kind for `silenceMs`.
+   */
+  request(
+    bytes: Uint8Array,
+    options: { timeoutMs: number; silenceMs?: number; signal?: AbortSignal },
+  ): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       if (this.#reserved > 0) this.#reserved--
       if (!this.hasRoom) return reject(new CircuitError('the circuit is closed or full'))
@@ -159,6 +168,7 @@ export class ClientCircuit implements CircuitEnd, Covered {
       const stream = this.#nextStream()
       const settle = (answer: Uint8Array | CircuitError): void => {
         timer.cancel()
+        silence?.cancel()
         options.signal?.removeEventListener('abort', onAbort)
         this.#requests.delete(stream)
         if (answer instanceof Uint8Array) resolve(answer)
@@ -168,7 +178,19 @@ export class ClientCircuit implements CircuitEnd, Covered {
         }
       }
       const onAbort = (): void => settle(new CircuitError('no longer wanted'))
-      const timer = this.#p.clock.setTimer(options.timeoutMs, () => settle(new CircuitError('no answer in time')))
+      const { clock } = this.#p
+      const timer = clock.setTimer(options.timeoutMs, () => settle(new CircuitError('no answer in time')))
+      const { silenceMs } = options
+      const askedMs = clock.monotonicMs()
+      let silence: Timer | undefined
+      const listen = (forMs: number): void => {
+        silence = clock.setTimer(forMs, () => {
+          const leftMs = Math.max(askedMs, this.#heardMs) + (silenceMs ?? 0) - clock.monotonicMs()
+          if (leftMs <= 0) settle(new CircuitError('the circuit is silent'))
+          else listen(leftMs)
+        })
+      }
+      if (silenceMs !== undefined) listen(silenceMs)
       options.signal?.addEventListener('abort', onAbort, { once: true })
       this.#requests.set(stream, { settle })
       this.#outbox.push(...splitForStream(stream, bytes, relayDataSizeMax(this.path.length)))
@@ -196,6 +218,7 @@ export class ClientCircuit implements CircuitEnd, Covered {
   }
 
   onRelay(cell: Cell): void {
+    this.#heardMs = this.#p.clock.monotonicMs()
     const opened = this.#layers.open(cell.body)
     if (opened === undefined) {
       this.close(DESTROY_REASONS.failed)

@@ -65,6 +65,9 @@ const CIRCUITS_LOST_MAX = 12
 const RENEW_MISSES_MAX = 2
 /** Longer than the 10 s a request may take on the ring. */
 const ANSWER_TIMEOUT_MS = 15_000
+/** A get goes elsewhere when nothing at all has come over its circuit for so long, so many times: then it waits. */
+const SILENCE_MS = 4_000
+const SILENCES_MAX = 2
 const CIRCUIT_WAIT_MS = 20_000
 /** For a circuit that has not had its part of a stripe yet, while some are being built. */
 const FAIR_WAIT_MS = 5_000
@@ -289,6 +292,7 @@ export class Client {
         {
           cap: GETS_PER_CIRCUIT_MAX,
           tried,
+          ...(tries < SILENCES_MAX && { silenceMs: SILENCE_MS }),
           ...(wish.spread && { spread: wish.spread }),
           ...(wish.signal && { signal: wish.signal }),
         },
@@ -310,7 +314,7 @@ export class Client {
   /** One request over one circuit not tried yet. */
   async #ask(
     request: Parameters<typeof encodeCircuitRequest>[0],
-    how: { spread?: string; cap: number; tried: ClientCircuit[]; signal?: AbortSignal },
+    how: { spread?: string; cap: number; tried: ClientCircuit[]; silenceMs?: number; signal?: AbortSignal },
   ): Promise<CircuitOutcome | NoAnswer> {
     const { pool } = this.#p
     const load = how.spread === undefined ? undefined : this.#spreadOf(how.spread)
@@ -336,7 +340,7 @@ export class Client {
       return { end: 'failed', why: error.message }
     }
     try {
-      const wait = how.signal === undefined ? {} : { signal: how.signal }
+      const wait = { ...(how.signal && { signal: how.signal }), ...(how.silenceMs && { silenceMs: how.silenceMs }) }
       const answer = await circuit.request(encodeCircuitRequest(request), { timeoutMs: ANSWER_TIMEOUT_MS, ...wait })
       return decodeCircuitOutcome(answer)
     } catch (error) {

@@ -91,7 +91,7 @@ export class MemoryNetwork {
   }
 
   /** A client of its own home; `contacts` are the first ring. */
-  async addClient(options: { hasCover?: boolean } = {}): Promise<HushNode> {
+  async addClient(options: { hasCover?: boolean; profile?: Partial<Profile> } = {}): Promise<HushNode> {
     const identity = await this.#identity('')
     const { node } = await this.#add(identity, this.members[0]?.node.settings.seeds ?? [], {
       isClient: true,
@@ -115,7 +115,7 @@ export class MemoryNetwork {
   async #add(
     identity: { seed: Uint8Array; publicKey: PublicKey; address: string },
     seeds: HushNode['settings']['seeds'],
-    options: { isClient?: boolean; hasCover?: boolean } = {},
+    options: { isClient?: boolean; hasCover?: boolean; profile?: Partial<Profile> } = {},
   ): Promise<Member> {
     const { store, cache } = openMemoryStore({ quotaBytes: 2 ** 30, cacheBytes: 2 ** 24 })
     const random = this.#random
@@ -133,7 +133,7 @@ export class MemoryNetwork {
         records: openMemoryRecords(),
       },
       {
-        profile: this.#profile,
+        profile: { ...this.#profile, ...options.profile },
         networkId: this.#networkId,
         networkCreatedMs: 0,
         seeds,

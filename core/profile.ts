@@ -28,6 +28,18 @@ export interface Profile {
   readonly onionKeyEveryMs: number
   /** Mean time for which a gateway keeps a put back whose client asks for it. SPEC requests §10 */
   readonly holdMeanMs: { readonly minutes: number; readonly long: number }
+  /** Keepers that a vault serves at a time; 0: there are no vaults. SPEC vaults §2 */
+  readonly vaultLines: number
+  /** Blobs a keeper gives a new line at most ... */
+  readonly vaultSlots: number
+  /** ... and twice as many after each such time that the line has passed all audits. */
+  readonly vaultSlotsDoubleMs: number
+  /** What lies behind a line is replaced when the line was absent for so long. SPEC vaults §7 */
+  readonly vaultAbsentMs: number
+  /** A vault that leaves waits so long for its keepers to move what it holds. */
+  readonly vaultDrainMs: number
+  /** The same line is audited so often. SPEC vaults §7 */
+  readonly vaultAuditEveryMs: number
 }
 
 export type ProfileName = 'production' | 'testnet'
@@ -54,6 +66,13 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     reconcileEveryMs: HOUR,
     onionKeyEveryMs: 7 * DAY,
     holdMeanMs: { minutes: MINUTE, long: 10 * MINUTE },
+    vaultLines: 8,
+    vaultSlots: 64,
+    vaultSlotsDoubleMs: 3 * DAY,
+    vaultAbsentMs: DAY,
+    vaultDrainMs: 5 * MINUTE,
+    // 64 leaves a day.
+    vaultAuditEveryMs: DAY / 64,
   },
   testnet: {
     name: 'testnet',
@@ -71,5 +90,11 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     reconcileEveryMs: 5 * MINUTE,
     onionKeyEveryMs: 10 * MINUTE,
     holdMeanMs: { minutes: SECOND, long: 10 * SECOND },
+    vaultLines: 8,
+    vaultSlots: 4_096,
+    vaultSlotsDoubleMs: 3 * DAY,
+    vaultAbsentMs: 20 * SECOND,
+    vaultDrainMs: 30 * SECOND,
+    vaultAuditEveryMs: 5 * SECOND,
   },
 }

@@ -34,6 +34,7 @@ export const LINK_MESSAGE = {
   rput: 35,
   rstored: 36,
   rrenew: 37,
+  rread: 38,
   copy: 40,
   copied: 41,
   have: 42,
@@ -245,8 +246,9 @@ const CIRCUIT_REQUEST = {
   none: 5,
   busy: 6,
   renew: 7,
-  heldPut: 8,
-  handed: 9,
+  // 8 to 11 are those of lines: vault-messages.ts
+  heldPut: 12,
+  handed: 13,
 } as const
 
 export type CircuitRequest =

@@ -62,6 +62,7 @@ class MemoryLink implements Link {
 export interface Member {
   readonly node: HushNode
   readonly store: ShardStore
+  readonly vaultStore: ShardStore
   readonly address: string
 }
 
@@ -75,9 +76,11 @@ export class MemoryNetwork {
   readonly #random = systemRandom()
   readonly #networkId = this.#random.bytes(32) as NetworkId
   readonly #profile: Profile
+  readonly #hasVaults: boolean
 
-  constructor(changes: Partial<Profile> = {}) {
-    this.#profile = { ...PROFILES.testnet, ...changes }
+  constructor(options: { hasVaults?: boolean; profile?: Partial<Profile> } = {}) {
+    this.#hasVaults = options.hasVaults === true
+    this.#profile = { ...PROFILES.testnet, ...options.profile }
   }
 
   /** The perfect first ring, r + 1 nodes, and some that join. */
@@ -118,6 +121,7 @@ export class MemoryNetwork {
     options: { isClient?: boolean; hasCover?: boolean; profile?: Partial<Profile> } = {},
   ): Promise<Member> {
     const { store, cache } = openMemoryStore({ quotaBytes: 2 ** 30, cacheBytes: 2 ** 24 })
+    const vaultStore = openMemoryStore({ quotaBytes: 2 ** 30 }).store
     const random = this.#random
     const node = new HushNode(
       {
@@ -131,6 +135,7 @@ export class MemoryNetwork {
         cache,
         pending: openMemoryStore({ quotaBytes: 2 ** 30 }).store,
         records: openMemoryRecords(),
+        ...(this.#hasVaults && { vaultStore }),
       },
       {
         profile: { ...this.#profile, ...options.profile },
@@ -153,7 +158,7 @@ export class MemoryNetwork {
       },
     )
     await node.start()
-    const member = { node, store, address: identity.address }
+    const member = { node, store, vaultStore, address: identity.address }
     this.members.push(member)
     return member
   }

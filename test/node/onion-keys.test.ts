@@ -120,7 +120,7 @@ describe('onion keys', () => {
 
 describe('a network whose relays change their keys', () => {
   const EVERY_MS = 6_000
-  const network = new MemoryNetwork({ onionKeyEveryMs: EVERY_MS, gossipEveryMs: 500 })
+  const network = new MemoryNetwork({ profile: { onionKeyEveryMs: EVERY_MS, gossipEveryMs: 500 } })
   let client: HushNode
 
   beforeAll(async () => {

@@ -172,7 +172,7 @@ describe('a guard and a gateway of one owner, with an honest middle', () => {
     const atGuard = [...relayCells(sent, 'guard', on.middle), ...relayCells(sent, 'middle', on.guard)]
     const atGateway = [...relayCells(sent, 'middle', on.gateway), ...relayCells(sent, 'gateway', on.middle)]
     expect(atGuard.length).toBeGreaterThanOrEqual(18)
-    expect(atGateway.length).toBe(atGuard.length)
+    expect(atGateway.length).toBeGreaterThanOrEqual(18)
     const known = new Set<string>()
     for (const window of windows(atGuard)) known.add(window)
     const common = [...windows(atGateway)].filter((window) => known.has(window))

@@ -76,7 +76,7 @@ function probe(file) {
     if (file !== undefined) run('patch', ['-p1', '-s', '-i', join(folder, file)], scratch)
     const json = join(scratch, 'probe.json')
     run(process.execPath, ['scripts/sim.mjs', 'anonymity', '--probe', '--json', json], scratch)
-    return JSON.parse(readFileSync(json, 'utf8'))[0]
+    return JSON.parse(readFileSync(json, 'utf8')).all[0]
   } finally {
     // The link first, by its name: what it leads to is nobody's scratch.
     if (existsSync(modules)) unlinkSync(modules)

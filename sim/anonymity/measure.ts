@@ -6,6 +6,8 @@
  */
 import { Chance } from '../chance.ts'
 import { meanOf, meanWithin, type Share, shareOf } from '../lookups/statistics.ts'
+import { AIMS, type Aim, scoreAimed } from './aimed.ts'
+import type { GuardsResults } from './guards.ts'
 import type { Place } from './neighbours.ts'
 import { runScene, type Scene, type SceneWish } from './scene.ts'
 import {
@@ -26,12 +28,24 @@ export interface Effort extends Omit<SceneWish, 'seed'> {
   /** Deals of each network for each share. */
   readonly deals: number
   readonly shares: readonly number[]
+  /** Puts and gets of each network at which hostile nodes aim, in turn, for each share and aim. */
+  readonly aimed: number
 }
 
 export interface Row {
   readonly share: number
   readonly placements: number
   readonly figures: Readonly<Record<Figure, Share | undefined>>
+}
+
+/** All that is put onto the page. */
+export interface Measured {
+  readonly commands: readonly string[]
+  readonly all: readonly Results[]
+  readonly held: Results | undefined
+  readonly guards: GuardsResults | undefined
+  readonly cpuSeconds: number
+  readonly peakMiB: number
 }
 
 export interface Results {
@@ -62,6 +76,7 @@ const BASES = ['circuit', 'guard', 'time'] as const
 type Figure =
   | `${'get' | 'put'} ${(typeof NAMING)[number]}`
   | `${(typeof BASES)[number]} ${'share' | 'purity'}`
+  | `${Aim} ${'reader' | 'author' | 'guard' | 'guess' | 'seen' | 'linked'}`
   | 'stripeSeen'
   | 'storersNamed'
   | 'marked circuits'
@@ -98,14 +113,15 @@ export function measureScenes(effort: Effort, scenes: readonly Scene[]): Results
   )
 }
 
-function partOf({ seed, deals, shares }: Effort, { scene, network }: { scene: Scene; network: number }): Part {
+function partOf({ seed, deals, shares, aimed }: Effort, { scene, network }: { scene: Scene; network: number }): Part {
   const count = (kind: string): number => scene.deeds.filter((deed) => deed.kind === kind).length
   const rows = shares.map((share) => {
     const chance = new Chance(`deals ${seed} ${network} ${share}`)
     const placed: Placement[] = []
     for (let deal = 0; deal < deals; deal++)
       for (const hostile of dealt(scene, share, chance)) placed.push(scorePlacement(scene, hostile, chance))
-    return { placements: placed.length, figures: figuresOf(placed) }
+    const figures = { ...figuresOf(placed), ...aimedFigures(scene, { share, objects: aimed, chance }) }
+    return { placements: placed.length, figures }
   })
   return {
     gets: count('get'),
@@ -174,6 +190,20 @@ export function dealt({ members }: Pick<Scene, 'members'>, share: number, chance
   return Array.from({ length: Math.floor(keys.length / size) }, (_, hand) => {
     return new Set(keys.slice(hand * size, (hand + 1) * size))
   })
+}
+
+function aimedFigures(scene: Scene, wish: { share: number; objects: number; chance: Chance }) {
+  const figures: Partial<Record<Figure, number | undefined>> = {}
+  for (const aim of wish.objects > 0 ? AIMS : []) {
+    const { get, put, seen, linked } = scoreAimed(scene, { aim, ...wish })
+    figures[`${aim} reader`] = get?.right
+    figures[`${aim} author`] = put?.right
+    figures[`${aim} guard`] = get?.guarded
+    figures[`${aim} guess`] = get?.guess
+    figures[`${aim} seen`] = seen
+    figures[`${aim} linked`] = linked
+  }
+  return figures
 }
 
 /** Means over the placements of one network that have the figure; of marks, of all that there was to join. */

@@ -175,6 +175,14 @@ export class Recorder implements Recording {
       this.#opened('put', wish.ref)
       return put(wish)
     }
+    // Who holds a put has opened it already.
+    const held = this.#host.node?.member?.heldPuts
+    if (held === undefined) return
+    const take = held.take.bind(held)
+    held.take = (circuit, wish, hold) => {
+      this.#opened('put', wish.ref)
+      return take(circuit, wish, hold)
+    }
   }
 
   #opened(kind: SightedKind, ref: Uint8Array): void {

@@ -1,7 +1,9 @@
 /** What was measured, as tables for the terminal and as a page with plots. Shares in percent. */
 import type { Share } from '../lookups/statistics.ts'
 import { drawPlot } from '../plot.ts'
-import type { Results, Row } from './measure.ts'
+import { AIMS } from './aimed.ts'
+import type { GuardsResults } from './guards.ts'
+import type { Measured, Results, Row } from './measure.ts'
 import { LINKED_SHARDS } from './score.ts'
 
 /** Where the part of the page begins that `npm run leaks` writes. */
@@ -20,36 +22,43 @@ export function renderText(results: Results): string {
   return [intro, ...sectionsOf([results]).map(rendered)].join('\n')
 }
 
-export function renderPage(all: readonly Results[], wish: { command: string; planted: string | undefined }): string {
+export function renderPage(
+  { all, held, guards, cpuSeconds, peakMiB }: Measured,
+  wish: { commands: readonly string[]; planted: string | undefined },
+): string {
   const sizes = all.map(
     ({ effort, puts, gets, failed, rows }) =>
       `- ${counted(effort.nodes)} nodes, ${counted(effort.users)} of them users, ${effort.networks} ${effort.networks === 1 ? 'network' : 'networks'}: ` +
       `${puts} puts and ${gets} gets of one stripe (22 shards) each within ${effort.minutes} minutes, ${failed} failed; ` +
       `${rows.map((row) => row.placements).join(', ')} placements of hostile nodes at ${rows.map((row) => percent(row.share, 0)).join(', ')} %.`,
   )
-  const last = all.at(-1)
   const intro = `# Anonymity
 
 How often hostile nodes that pool all they see can tell who asked for an object, who published it, who stores it and
 which shards belong together. The whole program runs in the [simulator](../spec/simulator.md) with fast stand-ins for
 ciphers; what the adversary sees, how it guesses and how it is scored is in [spec/anonymity.md](../spec/anonymity.md).
-Hostile nodes follow the protocol and keep their eyes open; they do not delay, drop or choose their place.
+Hostile nodes follow the protocol and keep their eyes open; they do not delay or drop, and choose their places only where
+that is said.
 
 \`\`\`
-${wish.command}
+${wish.commands.join('\n')}
 \`\`\`
 
-writes this page anew${last === undefined ? '' : `, in about ${Math.round(last.cpuSeconds / 60)} minutes of one core and ${counted(last.peakMiB)} MiB`}. Samples:
+${wish.commands.length === 1 ? 'writes this page anew' : 'each with `--json FILE`, and then `--from FILE --from FILE --write`, write this page anew'}, in about ${Math.round(cpuSeconds / 60)} minutes of one core and ${counted(peakMiB)} MiB. Samples:
 
 ${sizes.join('\n')}
 
-Intervals are 95 %, over networks: the mean of one network's placements is one value. No churn: guards stay.
+Intervals are 95 %, over networks: the mean of one network's placements is one value. No churn but where it is said: guards stay.
 
 ![Readers and authors named against the share of hostile nodes](anonymity.svg)
 ![Shards of a stripe that a pool links](anonymity-linkage.svg)
 
 ${promises(all)}`
-  const parts = [intro, ...sectionsOf(all).map(rendered), reading(all)]
+  const more = [
+    ...(held === undefined ? [] : [heldSection(held, all)]),
+    ...(guards === undefined ? [] : [guardsSection(guards)]),
+  ]
+  const parts = [intro, ...[...sectionsOf(all), ...more].map(rendered), reading(all)]
   return `${parts.join('\n')}${wish.planted === undefined ? '' : `\n${wish.planted}`}`
 }
 
@@ -151,6 +160,30 @@ one client that are matched with hostile guards. By *time*: whatever is put with
       ]),
     },
     {
+      title: 'Aimed',
+      words: `Hostile nodes that choose their places: as many *keepers* of one object's shards as they are, those that hold most of
+them; or all *around* one user on the ring, half of them on each side. Named is its reader or author, as above, by what they
+see; *guard*: the user's guard is theirs. *Seen*: shards of the stripe; *linked*: taken for one thing by their time.`,
+      head: [...head, 'aim', 'reader named', 'author named', 'guess', 'guard', 'seen', 'linked'],
+      rows: all.flatMap((results) =>
+        results.effort.aimed === 0
+          ? []
+          : results.rows.flatMap(({ share, figures }) =>
+              AIMS.map((aim) => [
+                counted(results.effort.nodes),
+                `${percent(share, 0)} %`,
+                aim === 'keepers' ? 'keepers' : 'around',
+                shareText(figures[`${aim} reader`]),
+                shareText(figures[`${aim} author`]),
+                percentText(figures[`${aim} guess`]),
+                shareText(figures[`${aim} guard`]),
+                shareText(figures[`${aim} seen`]),
+                shareText(figures[`${aim} linked`]),
+              ]),
+            ),
+      ),
+    },
+    {
       title: 'Shards of one stripe, one node alone',
       words: `Over all pairs of a node and a put. *Linked*: ${LINKED_SHARDS} shards, which rebuild a stripe, within 250 ms of each other, in any
 role. *Over two*: as gateway it opened more than two shards of the stripe.`,
@@ -185,6 +218,51 @@ the highest count is the reader; *guess*: one neighbour at random.`,
   ]
 }
 
+/** Puts with `--hold minutes` beside puts without. */
+function heldSection({ effort, rows, puts, failed }: Results, all: readonly Results[]): Section {
+  const plain = all.find((results) => results.effort.nodes === effort.nodes)
+  return {
+    title: 'Held puts',
+    words: `With \`hush put --hold minutes\`: ${counted(puts)} puts in ${effort.networks} networks of ${effort.nodes} nodes, ${failed} failed, as many a minute as above. Parts of
+a put as in "Shards of one stripe, pooled"; the last column is without hold. A gateway sees a held put when it takes it.`,
+    head: [
+      'hostile',
+      'author named',
+      'seen',
+      'by circuit',
+      'by guard',
+      'by time',
+      'of it right',
+      'by time, without hold',
+    ],
+    rows: rows.map(({ share, figures }, at) => [
+      `${percent(share, 0)} %`,
+      shareText(figures['put right']),
+      shareText(figures.stripeSeen),
+      shareText(figures['circuit share']),
+      shareText(figures['guard share']),
+      shareText(figures['time share']),
+      percentText(figures['time purity']),
+      shareText(plain?.rows[at]?.figures['time share']),
+    ]),
+  }
+}
+
+function guardsSection({ wish, rows, crashes }: GuardsResults): Section {
+  return {
+    title: 'Guards when machines come and go',
+    words: `Machines are up for an hour on average and away for 1 to 11 minutes, guards among them: ${wish.networks} networks of ${wish.nodes} nodes and ${wish.clients} clients, ${counted(crashes)} times
+somebody went away, and nobody's guard was past its time. *Met*: guards that a user's circuits have gone through so far;
+then the share of users that have met a hostile one, over 200 placements. A settled guard gives f.`,
+    head: ['hours', 'met', ...wish.shares.map((share) => `f = ${percent(share, 0)} %`)],
+    rows: rows.map(({ hours, met, exposed }) => [
+      String(hours),
+      `${met.share.toFixed(2)} (${met.low.toFixed(2)}–${met.high.toFixed(2)})`,
+      ...exposed.map((share) => shareText(share)),
+    ]),
+  }
+}
+
 export function renderNamingPlot(all: readonly Results[]): string {
   return drawPlot({
     title: 'Named by hostile nodes that pool what they see',
@@ -206,7 +284,7 @@ export function renderNamingPlot(all: readonly Results[]): string {
   })
 }
 
-export function renderLinkagePlot(all: readonly Results[]): string {
+export function renderLinkagePlot({ all, held }: Pick<Measured, 'all' | 'held'>): string {
   const [first] = all
   const rows = first?.rows ?? []
   return drawPlot({
@@ -220,6 +298,9 @@ export function renderLinkagePlot(all: readonly Results[]): string {
       { name: 'by time', points: curve(rows, (row) => row.figures['time share']) },
       { name: 'by guard', points: curve(rows, (row) => row.figures['guard share']) },
       { name: 'by circuit', points: curve(rows, (row) => row.figures['circuit share']) },
+      ...(held === undefined
+        ? []
+        : [{ name: 'by time, held', points: curve(held.rows, (row) => row.figures['time share']), isDashed: true }]),
     ],
   })
 }
@@ -349,8 +430,12 @@ object is a little *less* likely to want it. That is a trace too, and shrinks wi
 number that its neighbour is a guard, never the user. A guard knows that its client is at work, when and how much; not
 what for: with the address and a sight of the requests it needs no more.
 
-Not in these figures: hostile nodes that choose their place, delay, drop or refuse to make clients build anew; churn,
-which brings further guards; long observation of one user; an observer of the lines.
+Hostile nodes that aim at the keepers of an object see nearly all of it, with a third of the nodes, and link it; that
+does not name anybody: what they lack is the guard, which they cannot choose. Those around a user on the ring are no
+better off than those anywhere.
+
+Not in these figures: hostile nodes that delay, drop or refuse to make clients build anew, or that are many guards'
+choice because they are old; long observation of one user; an observer of the lines.
 
 ${all.some(({ effort }) => effort.nodes >= 1_000) ? '' : COST}`
 

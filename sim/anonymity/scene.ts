@@ -30,6 +30,8 @@ export interface SceneWish {
   readonly objects: number
   /** Over which objects are put, and got a little later. */
   readonly minutes: number
+  /** Puts are held by gateways, and nobody gets anything. */
+  readonly hold?: 'minutes' | 'long'
 }
 
 /** One put or get, as it really was. */
@@ -66,6 +68,8 @@ const MINUTE_MS = 60_000
 const START_MS_MAX = 12 * MINUTE_MS
 const READ_AFTER_MS = { min: 20_000, max: MINUTE_MS }
 const END_MS_MAX = 5 * MINUTE_MS
+/** No put is held longer than so many mean times. */
+const HELD_MEANS_MAX = 10
 /** Of a node whose user does nothing. */
 const IDLE_GATEWAYS = 1
 
@@ -89,7 +93,8 @@ export async function runScene(wish: SceneWish): Promise<Scene> {
   await begin(network, using)
   const users = new Users(network, using(), new Chance(`users ${wish.seed}`))
   users.plan(wish)
-  const endMs = world.nowMs + wish.minutes * MINUTE_MS + READ_AFTER_MS.max
+  const heldMs = wish.hold === undefined ? 0 : HELD_MEANS_MAX * SIM_PROFILE.holdMeanMs[wish.hold]
+  const endMs = world.nowMs + wish.minutes * MINUTE_MS + READ_AFTER_MS.max + heldMs
   await world.run(() => (world.nowMs > endMs && users.running === 0) || world.nowMs > endMs + END_MS_MAX)
   return {
     recordings: recorders,
@@ -141,24 +146,28 @@ class Users {
     this.#chance = chance
   }
 
-  plan({ objects, minutes }: SceneWish): void {
+  plan({ objects, minutes, hold }: SceneWish): void {
     const { world } = this.#network
     for (let object = 0; object < objects; object++) {
       world.after(this.#chance.between(0, minutes * MINUTE_MS), () => {
         const author = this.#chance.pick(this.#hosts)
         const reader = this.#chance.pick(this.#hosts.filter((host) => host !== author))
         this.running++
-        this.#live(object, author, reader).finally(() => {
+        this.#live(object, { author, reader, hold }).finally(() => {
           this.running--
         })
       })
     }
   }
 
-  /** One object's life: put by one, got once by another. */
-  async #live(object: number, author: SimHost, reader: SimHost): Promise<void> {
+  /** One object's life: put by one, got once by another, unless it is held. */
+  async #live(
+    object: number,
+    { author, reader, hold }: { author: SimHost; reader: SimHost; hold: SceneWish['hold'] },
+  ): Promise<void> {
     try {
-      const address = await this.#put(object, author)
+      const address = await this.#put(object, author, hold)
+      if (hold !== undefined) return
       await this.#network.world.sleep(this.#chance.between(READ_AFTER_MS.min, READ_AFTER_MS.max))
       await this.#get(object, reader, address)
     } catch (error) {
@@ -167,7 +176,7 @@ class Users {
     }
   }
 
-  async #put(object: number, host: SimHost) {
+  async #put(object: number, host: SimHost, hold: SceneWish['hold']) {
     const { client } = nodeOf(host)
     const { world } = this.#network
     const fromMs = world.nowMs
@@ -180,7 +189,7 @@ class Users {
       names.push(nameOf(shard.ref))
       return through(shard)
     }
-    const through = client.placer()
+    const through = client.placer(hold)
     const source = (async function* () {
       yield content
     })()

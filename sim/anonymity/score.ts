@@ -20,7 +20,7 @@ const SINGLE_REQUESTS = 3
 const CLAIM_SHARE = 0.5
 /** Names whose keepers are worked out, and copies of each. */
 const STORERS = 100
-const COPIES = 2
+export const COPIES = 2
 /** A single node takes puts that follow each other so closely for one thing. */
 const ALONE_PAUSE_MS = 250
 
@@ -91,6 +91,29 @@ export function scorePlacement(scene: Scene, hostile: ReadonlySet<string>, chanc
     linkage: { circuit: linkage('circuit'), guard: linkage('guard'), time: linkage('time') },
     storersNamed: storersNamed(scene, adversary, { names: stripes.flat(), isKnown: (name) => seen.has(name) }),
     marks: scoreMarks(adversary, pool),
+  }
+}
+
+/** One put or get of one object; undefined when its user is hostile. */
+export function scorePlaced(
+  scene: Scene,
+  of: { hostile: ReadonlySet<string>; object: number; kind: Deed['kind']; chance: Chance },
+): { kind: Deed['kind']; naming: Naming; seen: number; linked: number } | undefined {
+  const { hostile, object, kind, chance } = of
+  const deeds = scene.deeds.filter((deed) => deed.object === object && !hostile.has(deed.who))
+  const asked = deeds.filter((deed) => deed.kind === kind)
+  if (asked.length === 0) return undefined
+  const adversary = new Adversary(
+    scene.recordings.filter(({ self }) => hostile.has(self)),
+    scene.members,
+  )
+  const names = scene.targets.find((target) => target.object === object)?.stripes[0] ?? []
+  const seen = new Set(adversary.sightings.filter((each) => each.kind !== 'get').map(({ ref }) => ref))
+  return {
+    kind,
+    naming: scoreNaming({ scene, adversary, deeds: asked, chance }),
+    seen: names.filter((name) => seen.has(name)).length / names.length,
+    linked: scoreLinkage(groupPuts(adversary, 'time'), { stripes: [names], puts: scene.deeds }).share,
   }
 }
 

@@ -3,7 +3,9 @@ import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { Adversary } from '../../sim/anonymity/adversary.ts'
+import { scoreAimed } from '../../sim/anonymity/aimed.ts'
 import { cutAtPauses, groupPuts } from '../../sim/anonymity/groups.ts'
+import { measureGuards } from '../../sim/anonymity/guards.ts'
 import { dealt, measureScenes } from '../../sim/anonymity/measure.ts'
 import { Recorder } from '../../sim/anonymity/recorder.ts'
 import type { Leg, Recording } from '../../sim/anonymity/recording.ts'
@@ -68,6 +70,32 @@ describe('the adversary', () => {
     expect(mean(ring.area)).toBeLessThan(0.6)
     expect(guard.area.length).toBeGreaterThan(0)
     expect(mean(guard.area)).toBeGreaterThan(0.9)
+  })
+})
+
+describe('hostile nodes that choose their places', () => {
+  it('see most of an object as its keepers, more than as neighbours of its user', () => {
+    const aimed = (aim: 'keepers' | 'neighbours') =>
+      scoreAimed(scene, { aim, share: 0.3, objects: 12, chance: new Chance('aim') })
+    expect(aimed('keepers').seen).toBeGreaterThan(aimed('neighbours').seen)
+    expect(aimed('keepers').seen).toBeGreaterThan(0.7)
+    expect(aimed('neighbours').get?.guess).toBeCloseTo(1 / 14)
+  })
+})
+
+describe('guards when machines come and go', () => {
+  it('are counted for each user: more of them the longer, and hostile ones the more of them', async () => {
+    const wish = { seed: 'test', nodes: 18, clients: 4, networks: 1, hours: [0.05, 1.5], shares: [0.1, 0.3] }
+    const { rows, crashes } = await measureGuards(wish, () => {})
+    expect(crashes).toBeGreaterThan(5)
+    const [early, late] = rows.map(({ met, exposed }) => ({
+      met: met.share,
+      exposed: exposed.map(({ share }) => share),
+    }))
+    expect(early?.met).toBeGreaterThanOrEqual(1)
+    expect(late?.met).toBeGreaterThan(early?.met ?? 0)
+    expect(late?.exposed[1]).toBeGreaterThan(late?.exposed[0] ?? 0)
+    expect(late?.exposed[1]).toBeGreaterThan(early?.exposed[1] ?? 0)
   })
 })
 
@@ -164,12 +192,12 @@ describe('the measurement', () => {
   })
 
   it('gives the same page for the same scene, with every figure in it, and leaves the planted leaks', () => {
-    const effort = { ...wish, networks: 1, deals: 2, shares: [0.1, 0.3] }
+    const effort = { ...wish, networks: 1, deals: 2, shares: [0.1, 0.3], aimed: 3 }
     const page = (): string => {
-      const results = [measureScenes(effort, [scene])].map((each) => ({ ...each, cpuSeconds: 60, peakMiB: 1 }))
-      for (const svg of [renderNamingPlot(results), renderLinkagePlot(results)])
-        expect(svg).not.toMatch(/NaN|undefined/)
-      return renderPage(results, { command: 'command', planted: '## Planted leaks\n\nfound\n' })
+      const all = [measureScenes(effort, [scene])].map((each) => ({ ...each, cpuSeconds: 60, peakMiB: 1 }))
+      const measured = { commands: ['command'], all, held: all[0], guards: undefined, cpuSeconds: 60, peakMiB: 1 }
+      for (const svg of [renderNamingPlot(all), renderLinkagePlot(measured)]) expect(svg).not.toMatch(/NaN|undefined/)
+      return renderPage(measured, { commands: ['command'], planted: '## Planted leaks\n\nfound\n' })
     }
     const first = page()
     expect(page()).toBe(first)

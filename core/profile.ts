@@ -24,6 +24,8 @@ export interface Profile {
   readonly copies: number
   /** Keepers compare what they hold with their neighbours so often, besides at each ring change. */
   readonly reconcileEveryMs: number
+  /** What a neighbour got and has not signed for yet is proposed after so long at the latest. SPEC ledger §6 */
+  readonly ledgerEveryMs: number
 }
 
 export type ProfileName = 'production' | 'testnet'
@@ -48,6 +50,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     gateways: 11,
     copies: 2,
     reconcileEveryMs: HOUR,
+    ledgerEveryMs: 60 * SECOND,
   },
   testnet: {
     name: 'testnet',
@@ -63,5 +66,6 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     gateways: 11,
     copies: 2,
     reconcileEveryMs: 5 * MINUTE,
+    ledgerEveryMs: 10 * SECOND,
   },
 }

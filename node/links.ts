@@ -20,12 +20,10 @@ import {
   UnavailableError,
 } from '../core/index.ts'
 import {
-  CELL_PRICE,
   type Cell,
   COMMANDS,
   type Command,
   FairQueue,
-  isDialersCircuit,
   type Link,
   MessageJoiner,
   makeCell,
@@ -34,6 +32,7 @@ import {
   type Transport,
   writeHeader,
 } from '../routing/index.ts'
+import { CellMeter } from './cell-credits.ts'
 import { giveWayTo, heaviest, LINK_LIMITS, type LinkLimits, type LinkWorth, type Standing } from './link-limits.ts'
 import type { Upload } from './upload.ts'
 
@@ -112,8 +111,8 @@ export class PeerLink {
   readonly #openedMs: number
   readonly #clock: Clock
   readonly #upload: Upload
-  /** Credits for relay cells: who opened a circuit pays, this side (`got`) or the peer. SPEC ledger §1 */
-  #cellCredits = { given: 0, got: 0 }
+  /** What the relay cells on this link cost whom. */
+  readonly cells: CellMeter
 
   /** `onLaden` is told when it may hold something, after it held nothing. */
   constructor(link: Link, from: PeerLinkNeeds) {
@@ -122,6 +121,7 @@ export class PeerLink {
     this.id = from.id
     this.key = link.peerKey
     this.isDialer = link.isDialer
+    this.cells = new CellMeter(link)
     this.#clock = from.clock
     this.#upload = from.upload
     this.#usedMs = from.clock.monotonicMs()
@@ -187,26 +187,8 @@ export class PeerLink {
     writeHeader(cell, circuit, COMMANDS.relay)
     if (this.#queue.flowItems(circuit) >= CIRCUIT_CELLS_QUEUED_MAX) return false
     if (!this.#offer(circuit, cell, 'normal')) return false
-    if (this.#isOwn(circuit)) this.#cellCredits.got += CELL_PRICE.towardsGateway
-    else this.#cellCredits.given += CELL_PRICE.towardsClient
+    this.cells.sent(circuit)
     return true
-  }
-
-  /** A relay cell has come. */
-  relayed(circuit: number): void {
-    if (this.#isOwn(circuit)) this.#cellCredits.got += CELL_PRICE.towardsClient
-    else this.#cellCredits.given += CELL_PRICE.towardsGateway
-  }
-
-  /** Credits for the relay cells since this was last asked. */
-  takeCellCredits(): { readonly given: number; readonly got: number } {
-    const credits = this.#cellCredits
-    this.#cellCredits = { given: 0, got: 0 }
-    return credits
-  }
-
-  #isOwn(circuit: number): boolean {
-    return isDialersCircuit(circuit) === this.isDialer
   }
 
   /** Cells of the circuit that wait for this link. */
@@ -441,7 +423,7 @@ export class LinkTable {
       const cell = readCell(raw)
       if (cell.command === COMMANDS.padding) return
       if (cell.command !== COMMANDS.message) {
-        if (cell.command === COMMANDS.relay) peer.relayed(cell.circuit)
+        if (cell.command === COMMANDS.relay) peer.cells.arrived(cell.circuit)
         this.#listener.onCircuitCell(peer, cell, raw)
         return
       }

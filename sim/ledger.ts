@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util'
 import { type Economy, type Outcome, runEconomy } from './ledger/economy.ts'
 import type { Kind } from './ledger/parties.ts'
+import { runWhole } from './ledger/whole.ts'
 
 const BASE: Omit<Economy, 'others'> = {
   seed: 'hushring',
@@ -16,6 +17,9 @@ const BASE: Omit<Economy, 'others'> = {
   seconds: 1_800,
   warmSeconds: 300,
 }
+
+/** Of the whole nodes. */
+const UPLOAD_BYTES_PER_S = 256 * 1_024
 
 export interface Row {
   readonly name: string
@@ -72,7 +76,7 @@ export function ledgerRows(base: Partial<Economy>, only?: (question: Question) =
     })
 }
 
-export function runLedger(args: string[]): void {
+export async function runLedger(args: string[]): Promise<void> {
   const { values } = parseArgs({
     args,
     options: {
@@ -83,8 +87,28 @@ export function runLedger(args: string[]): void {
       /** Rows of that share of the uploads only, or whose names hold that text. */
       offered: { type: 'string' },
       only: { type: 'string' },
+      /** Whole nodes instead of flows. */
+      whole: { type: 'boolean', default: false },
+      'no-ledgers': { type: 'boolean', default: false },
     },
   })
+  if (values.whole) {
+    const nodes = Number(values.nodes)
+    const minutes = Number(values.minutes)
+    const wish = {
+      seed: Number.parseInt(values.seed, 10) || 1,
+      nodes,
+      riders: Math.round((0.3 / 0.7) * nodes),
+      uploadBytesPerSecond: UPLOAD_BYTES_PER_S,
+      offered: Number(values.offered ?? BASE.offered),
+      hasLedgers: !values['no-ledgers'],
+      objects: 2 * nodes,
+      minutes,
+      warmMinutes: minutes / 3,
+    }
+    process.stdout.write(`${JSON.stringify({ ...wish, ...(await runWhole(wish)) })}\n`)
+    return
+  }
   const seconds = 60 * Number(values.minutes)
   const size = { seed: values.seed, nodes: Number(values.nodes), seconds, warmSeconds: Math.min(300, seconds / 3) }
   const isWanted = ({ name, offered = BASE.offered }: Question): boolean =>

@@ -2,39 +2,52 @@
 import { CELL_PRICE, isDialersCircuit } from '../routing/index.ts'
 
 export interface CellCredits {
-  readonly given: number
-  readonly got: number
+  given: number
+  got: number
   /** Of what was given, that for cells back to the peer. */
-  readonly givenBack: number
+  givenBack: number
 }
-const NONE: CellCredits = { given: 0, got: 0, givenBack: 0 }
+const NONE: Readonly<CellCredits> = { given: 0, got: 0, givenBack: 0 }
 
 export class CellMeter {
   readonly #isDialer: boolean
-  #credits = NONE
+  readonly #onFirst: () => void
+  #credits: CellCredits | undefined
 
-  constructor(link: { readonly isDialer: boolean }) {
-    this.#isDialer = link.isDialer
+  /** `onFirst` is told of the first cell after take(). */
+  constructor(from: { readonly isDialer: boolean; readonly onFirst: () => void }) {
+    this.#isDialer = from.isDialer
+    this.#onFirst = from.onFirst
   }
 
   sent(circuit: number): void {
-    const { given, got, givenBack } = this.#credits
-    const { towardsGateway, towardsClient } = CELL_PRICE
-    if (this.#isOwn(circuit)) this.#credits = { given, got: got + towardsGateway, givenBack }
-    else this.#credits = { given: given + towardsClient, got, givenBack: givenBack + towardsClient }
+    const credits = this.#uncounted()
+    if (this.#isOwn(circuit)) {
+      credits.got += CELL_PRICE.towardsGateway
+      return
+    }
+    credits.given += CELL_PRICE.towardsClient
+    credits.givenBack += CELL_PRICE.towardsClient
   }
 
   arrived(circuit: number): void {
-    const { given, got, givenBack } = this.#credits
-    if (this.#isOwn(circuit)) this.#credits = { given, got: got + CELL_PRICE.towardsClient, givenBack }
-    else this.#credits = { given: given + CELL_PRICE.towardsGateway, got, givenBack }
+    if (this.#isOwn(circuit)) this.#uncounted().got += CELL_PRICE.towardsClient
+    else this.#uncounted().given += CELL_PRICE.towardsGateway
   }
 
   /** Since this was last asked. */
-  take(): CellCredits {
+  take(): Readonly<CellCredits> {
     const credits = this.#credits
-    this.#credits = NONE
-    return credits
+    this.#credits = undefined
+    return credits ?? NONE
+  }
+
+  #uncounted(): CellCredits {
+    if (this.#credits === undefined) {
+      this.#credits = { ...NONE }
+      this.#onFirst()
+    }
+    return this.#credits
   }
 
   #isOwn(circuit: number): boolean {

@@ -89,6 +89,7 @@ interface PeerLinkNeeds {
   readonly clock: Clock
   readonly upload: Upload
   readonly onLaden: (peer: PeerLink) => void
+  readonly onUncounted: (peer: PeerLink) => void
 }
 
 export class PeerLink {
@@ -114,14 +115,17 @@ export class PeerLink {
   /** What the relay cells on this link cost whom. */
   readonly cells: CellMeter
 
-  /** `onLaden` is told when it may hold something, after it held nothing. */
+  /**
+   * `onLaden` is told when it may hold something, after it held nothing; `onUncounted` of the first relay cell
+   * after cells.take().
+   */
   constructor(link: Link, from: PeerLinkNeeds) {
     this.#link = link
     this.#onLaden = from.onLaden
     this.id = from.id
     this.key = link.peerKey
     this.isDialer = link.isDialer
-    this.cells = new CellMeter(link)
+    this.cells = new CellMeter({ isDialer: link.isDialer, onFirst: () => from.onUncounted(this) })
     this.#clock = from.clock
     this.#upload = from.upload
     this.#usedMs = from.clock.monotonicMs()
@@ -275,6 +279,8 @@ export class LinkTable {
   readonly #open = new Map<string, PeerLink[]>()
   /** Those that may hold something. */
   readonly #laden = new Set<PeerLink>()
+  /** Those over which relay cells have gone since takeUncounted(). */
+  #uncounted = new Set<PeerLink>()
   readonly #dialling = new Map<string, Promise<PeerLink>>()
   readonly #limits: LinkLimits
   #sinceWeighed = 0
@@ -289,6 +295,7 @@ export class LinkTable {
       clock: ports.clock,
       upload: listener.upload,
       onLaden: (peer: PeerLink) => void this.#laden.add(peer),
+      onUncounted: (peer: PeerLink) => void this.#uncounted.add(peer),
     }
     this.#log = ports.log
     this.#listener = listener
@@ -304,6 +311,13 @@ export class LinkTable {
   }
   all(): PeerLink[] {
     return [...this.#open.values()].flat()
+  }
+
+  /** Links over which relay cells have gone since this was last asked, closed ones included. */
+  takeUncounted(): Iterable<PeerLink> {
+    const uncounted = this.#uncounted
+    this.#uncounted = new Set()
+    return uncounted
   }
 
   /** An open link to that key, or undefined. */

@@ -11,6 +11,7 @@ import {
   type Clock,
   equalBytes,
   type Jitter,
+  keyOf,
   type Log,
   type NetworkId,
   type Profile,
@@ -57,6 +58,8 @@ import { AccountDisk } from './account-disk.ts'
 /** Accounts in memory; beyond, the one that was idle longest and has no entry gives way. */
 const ACCOUNTS_MAX = 8_192
 const TICK_MS = 1_000
+/** Until a book is looked at again to which nothing happens and of which nothing is to be forgiven. */
+const REST_MS = 5_000
 /** Signatures of so long are flushed together. */
 const GATHER_MS = 250
 const RESEND_MS = 30_000
@@ -75,7 +78,10 @@ export interface AccountsPorts {
   readonly records: RecordStore
   readonly networkId: NetworkId
   readonly key: SigningKey
-  readonly links: () => readonly PeerLink[]
+  /** The open link to a peer. */
+  readonly linkTo: (peer: PublicKey) => PeerLink | undefined
+  /** Links over which relay cells have gone since this was last asked. */
+  readonly takeUncounted: () => Iterable<PeerLink>
   /** Of what may be sent, what is; from 1 on somebody waits. */
   readonly load: () => number
   readonly placeOf: (key: PublicKey) => Place
@@ -94,6 +100,7 @@ interface Book {
   isDue: boolean
   fresh: Entry[]
   saidMs: number
+  restsUntilMs: number
   usedMs: number
   noticedMs: number
   /** What the peer last told of how it serves this side. */
@@ -122,11 +129,15 @@ export interface AccountReport {
 
 export class Accounts {
   readonly #p: AccountsPorts
+  /** By keyOf of the peer's key. */
   readonly #books = new Map<string, Book>()
+  /** Those that time or a flush may change. Most peers are owed nothing and asked for nothing, and cost nothing. */
+  readonly #awake = new Set<Book>()
   readonly #disk: AccountDisk
   /** For those that may owe no more. */
   readonly #fund: Fund
   #tickedMs: number
+  #tickedMinute: number
   #flushing: Promise<void> | undefined
   #isGathering = false
   #isStopped = false
@@ -137,8 +148,12 @@ export class Accounts {
     this.#disk = new AccountDisk(ports)
     this.#fund = new Fund(ports)
     this.#tickedMs = ports.clock.monotonicMs()
-    for (const { peer, ...stored } of this.#disk.readAll(ACCOUNTS_MAX))
-      this.#books.set(toHex(peer), this.#newBook(peer, stored))
+    this.#tickedMinute = this.#minute()
+    for (const { peer, ...stored } of this.#disk.readAll(ACCOUNTS_MAX)) {
+      const book = this.#newBook(peer, stored)
+      this.#books.set(keyOf(peer), book)
+      this.#awake.add(book)
+    }
   }
 
   start(): void {
@@ -157,8 +172,7 @@ export class Accounts {
   served(peer: PeerLink, credits: number): void {
     if (credits <= 0) return
     this.counts.given += credits
-    const book = this.#bookOf(peer.key)
-    book?.account.gave(credits, this.#p.clock.monotonicMs())
+    this.#wake(peer.key)?.account.gave(credits, this.#p.clock.monotonicMs())
   }
 
   /** The peer did what this node asked for, and it was good. */
@@ -166,7 +180,7 @@ export class Accounts {
     if (credits <= 0) return
     this.counts.got += credits
     const at = { nowMs: this.#p.clock.monotonicMs(), members: this.#p.placeOf(peer.key).members }
-    this.#bookOf(peer.key)?.account.took(credits, at)
+    this.#wake(peer.key)?.account.took(credits, at)
   }
 
   /** How a request to the peer ended. */
@@ -183,16 +197,15 @@ export class Accounts {
   /** Whether a cell of a peer that is held back may go when its turn comes. */
   mayLetIn(peer: { readonly key: PublicKey }): boolean {
     if (this.admit(peer) !== 'refuse') return true
-    const isOut = this.#books.get(toHex(peer.key))?.account.isOut ?? false
+    const isOut = this.#books.get(keyOf(peer.key))?.account.isOut ?? false
     return !isOut && this.#fund.hasRoom(this.#p.clock.monotonicMs())
   }
 
   /** A cell of a peer that is held back was let in: as many credits as the shard that it may ask for. */
   letIn(peer: { readonly key: PublicKey }): void {
     const nowMs = this.#p.clock.monotonicMs()
-    const name = toHex(peer.key)
-    if (this.admit(peer) === 'refuse') this.#fund.letIn(name, nowMs)
-    else this.#books.get(name)?.account.reserve(SHARD_CREDITS, nowMs)
+    if (this.admit(peer) === 'refuse') this.#fund.letIn(keyOf(peer.key), nowMs)
+    else this.#wake(peer.key)?.account.reserve(SHARD_CREDITS, nowMs)
   }
 
   /** Its share of what is sent while others wait. */
@@ -202,7 +215,7 @@ export class Accounts {
 
   /** A peer without an account has what anybody has to begin with. */
   #standing(key: PublicKey): Standing {
-    const account = this.#books.get(toHex(key))?.account ?? this.#newcomer
+    const account = this.#books.get(keyOf(key))?.account ?? this.#newcomer
     return account.standing(this.#p.placeOf(key))
   }
   readonly #newcomer = new Account({ side: 'A', top: undefined, memory: undefined, minute: 0 })
@@ -210,7 +223,7 @@ export class Accounts {
   // --- links ---------------------------------------------------------------------------------------
 
   onOpen(peer: PeerLink): void {
-    const book = this.#books.get(toHex(peer.key))
+    const book = this.#books.get(keyOf(peer.key))
     if (book?.pair.proposal !== undefined) this.#say(book)
   }
 
@@ -242,13 +255,13 @@ export class Accounts {
   }
 
   reports(): AccountReport[] {
-    for (const peer of this.#p.links()) this.#countCells(peer)
+    for (const peer of this.#p.takeUncounted()) this.#countCells(peer)
     return [...this.#books.values()].map((book) => this.#reportOf(book))
   }
 
   /** The stored chain with a peer, oldest first, a proof of fraud at its end; undefined without a ledger. */
   chain(peer: PublicKey): ChainFile | undefined {
-    const book = this.#books.get(toHex(peer))
+    const book = this.#books.get(keyOf(peer))
     const { opening, fraud } = book?.pair ?? NEW_PAIR
     if (book === undefined || opening === undefined) return undefined
     const entries = this.#disk.entries(book.peer, book.pair.top)
@@ -284,7 +297,7 @@ export class Accounts {
 
   /** Undefined: the peer's key is not fit for a ledger, or there are too many. */
   #bookOf(peer: PublicKey): Book | undefined {
-    const name = toHex(peer)
+    const name = keyOf(peer)
     const known = this.#books.get(name)
     if (known !== undefined) {
       known.usedMs = this.#p.clock.monotonicMs()
@@ -295,6 +308,18 @@ export class Accounts {
     const book = this.#newBook(peer.slice() as PublicKey, undefined)
     this.#books.set(name, book)
     return book
+  }
+
+  /** As #bookOf; the book is looked at with each tick until nothing is left to be done. */
+  #wake(peer: PublicKey): Book | undefined {
+    const book = this.#bookOf(peer)
+    if (book !== undefined) this.#arouse(book)
+    return book
+  }
+
+  #arouse(book: Book): void {
+    book.restsUntilMs = Number.NEGATIVE_INFINITY
+    this.#awake.add(book)
   }
 
   #newBook(peer: PublicKey, stored: AccountRecord | undefined): Book {
@@ -312,6 +337,7 @@ export class Accounts {
       isDue: false,
       fresh: [],
       saidMs: never,
+      restsUntilMs: never,
       noticedMs: never,
       heard: undefined,
     }
@@ -325,7 +351,9 @@ export class Accounts {
       if (book.pair.opening !== undefined || book.isDirty) continue
       if (oldest === undefined || book.usedMs < oldest[1].usedMs) oldest = each
     }
-    return oldest !== undefined && this.#books.delete(oldest[0])
+    if (oldest === undefined) return false
+    this.#awake.delete(oldest[1])
+    return this.#books.delete(oldest[0])
   }
 
   #minute(): number {
@@ -353,6 +381,7 @@ export class Accounts {
   #become(book: Book, pair: PairState, taken: readonly Entry[]): void {
     book.pair = pair
     book.isDirty = true
+    this.#arouse(book)
     book.fresh.push(...taken)
     this.counts.entries += taken.length
     if (taken.length > 0) book.account.signed(pair.top, this.#p.clock.monotonicMs())
@@ -398,24 +427,34 @@ export class Accounts {
   }
 
   #tick(): void {
-    const { clock, links, load } = this.#p
+    const { clock, linkTo, takeUncounted, load } = this.#p
     const nowMs = clock.monotonicMs()
     const isLoaded = load() >= LOAD_HOLDING
-    const at = { nowMs, minute: this.#minute(), elapsedMs: nowMs - this.#tickedMs, isLoaded }
+    const { ledgerEveryMs: everyMs } = this.#p.profile
+    const at = { nowMs, minute: this.#minute(), elapsedMs: nowMs - this.#tickedMs, isLoaded, everyMs }
+    // A day that ends may change any limit: whoever sleeps is woken once a minute.
+    if (at.minute !== this.#tickedMinute) for (const book of this.#books.values()) this.#arouse(book)
     this.#tickedMs = nowMs
-    const open = new Map<string, PeerLink>()
-    for (const peer of links()) {
-      this.#countCells(peer)
-      open.set(toHex(peer.key), peer)
-    }
-    for (const [name, book] of this.#books) {
-      const { memory } = book.account
-      book.account.tick(at)
-      if (book.account.memory.limit !== memory.limit) book.isDirty = true
-      const peer = open.get(name)
-      if (peer === undefined || this.#isStopped) continue
-      if (book.pair.proposal === undefined) this.#propose(book, { isFirst: false })
-      else if (nowMs - book.saidMs > RESEND_MS) this.#say(book)
+    this.#tickedMinute = at.minute
+    for (const peer of takeUncounted()) this.#countCells(peer)
+    for (const book of this.#awake) {
+      if (nowMs < book.restsUntilMs) continue
+      const { account, pair } = book
+      const { limit } = account
+      account.tick(at)
+      if (account.limit !== limit) book.isDirty = true
+      if (account.isQuiet && pair.proposal === undefined && !book.isDirty && !book.isDue) {
+        this.#awake.delete(book)
+        continue
+      }
+      const isDue = pair.proposal === undefined ? account.wish(at) !== undefined : nowMs - book.saidMs > RESEND_MS
+      const peer = isDue || isLoaded ? linkTo(book.peer) : undefined
+      if (peer === undefined || this.#isStopped) {
+        if (account.isStill) book.restsUntilMs = nowMs + REST_MS
+        continue
+      }
+      if (isDue && pair.proposal === undefined) this.#propose(book, { isFirst: false })
+      else if (isDue) this.#say(book)
       if (isLoaded) this.#tell(peer, book, nowMs)
     }
   }
@@ -431,7 +470,7 @@ export class Accounts {
 
   #countCells(peer: PeerLink): void {
     const { given, got, givenBack } = peer.cells.take()
-    this.#fund.gave(toHex(peer.key), givenBack)
+    this.#fund.gave(keyOf(peer.key), givenBack)
     this.served(peer, given)
     this.received(peer, got)
   }
@@ -440,6 +479,7 @@ export class Accounts {
 
   #say(book: Book): void {
     book.isDue = true
+    this.#arouse(book)
     book.saidMs = this.#p.clock.monotonicMs()
     if (this.#isGathering || this.#flushing !== undefined) return
     this.#isGathering = true
@@ -447,15 +487,15 @@ export class Accounts {
       this.#isGathering = false
       this.#flushing = this.#flush().finally(() => {
         this.#flushing = undefined
-        const [next] = [...this.#books.values()].filter((each) => each.isDue)
+        const next = [...this.#awake].find((each) => each.isDue)
         if (next !== undefined && !this.#isStopped) this.#say(next)
       })
     })
   }
 
   async #flush(): Promise<void> {
-    const { log } = this.#p
-    const books = [...this.#books.values()].filter((book) => book.isDirty || book.isDue)
+    const { log, linkTo } = this.#p
+    const books = [...this.#awake].filter((book) => book.isDirty || book.isDue)
     const messages = books.filter((book) => book.isDue).map((book) => ({ book, said: ledgerMessageOf(book.pair) }))
     const dirty = books.filter((book) => book.isDirty)
     const changes = dirty.map((book) => {
@@ -480,9 +520,6 @@ export class Accounts {
       log('error', 'ledgers could not be written', { reason: reasonOf(error) })
       return
     }
-    for (const { book, said } of messages) {
-      const peer = this.#p.links().find((each) => equalBytes(each.key, book.peer))
-      peer?.sendMessage(encodeLedgerMessage(said), 'control')
-    }
+    for (const { book, said } of messages) linkTo(book.peer)?.sendMessage(encodeLedgerMessage(said), 'control')
   }
 }

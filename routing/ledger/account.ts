@@ -91,6 +91,7 @@ export class Account {
   #dayGot: number
   #forgiving = 0
   #merit: number
+  #fadedMs: number | undefined
   /** What was let in and is not answered yet. */
   #reserved = 0
   #reservedMs = 0
@@ -197,6 +198,7 @@ export class Account {
 
   /** The peer served this side, and what came was good. */
   took(credits: number, at: { readonly nowMs: number; readonly members: number }): void {
+    this.#fade(at.nowMs)
     this.#merit = Math.min(MERIT_MAX, this.#merit + credits * meritOf(at.members))
     const counted = Math.floor(Math.max(0, Math.min(credits, 1.25 * this.peerLimit + this.exposure)))
     this.#got += counted
@@ -221,10 +223,22 @@ export class Account {
     return { word, exposure, line, score: room * this.reliability }
   }
 
+  /** Nothing is to be forgiven, and no answer is awaited: seconds change nothing. */
+  get isStill(): boolean {
+    return this.#reserved === 0 && this.exposure <= 0
+  }
+
+  /** Nobody owes anything, nothing is to be proposed, and time changes nothing but the day. */
+  get isQuiet(): boolean {
+    if (this.isOut || !this.isStill) return false
+    if (this.tailGiven > 0 || this.tailGot > 0 || this.#limitToSign() !== this.#signedLimit) return false
+    return this.#forgiving < 1 || this.balance <= 0
+  }
+
   /** Time passes: forgives, writes off, lets the limit grow. */
   tick(at: { nowMs: number; minute: number; elapsedMs: number; isLoaded: boolean }): void {
     if (this.exposure > 0) this.#forgive(at)
-    this.#merit *= 0.5 ** (at.elapsedMs / MERIT_HALF_MS)
+    this.#fade(at.nowMs)
     if (at.nowMs - this.#reservedMs > RESERVED_MS_MAX) this.#reserved = 0
     const quietMs = at.nowMs - Math.max(this.#servedMs, this.#ackedMs)
     if (this.tailGiven > 0 && quietMs > UNSIGNED_MS_MAX) this.#writeOff()
@@ -254,6 +268,12 @@ export class Account {
     this.#proposedMs = nowMs
     this.#unsignedSinceMs = undefined
     this.#forgiving = Math.max(0, this.#forgiving - wish.forgive)
+  }
+
+  /** Also of an account that was not looked at for a while. */
+  #fade(nowMs: number): void {
+    this.#merit *= 0.5 ** (Math.max(0, nowMs - (this.#fadedMs ?? nowMs)) / MERIT_HALF_MS)
+    this.#fadedMs = nowMs
   }
 
   /** Under load for what the peer has done; else since it costs nobody anything. */

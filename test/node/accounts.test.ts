@@ -1,6 +1,6 @@
 /** Accounts of link neighbours over a clock and disks of the test's own. SPEC ledger §4 to §7 */
 import { describe, expect, it } from 'vitest'
-import { type Clock, type NetworkId, PROFILES, type PublicKey, type RecordStore } from '../../core/index.ts'
+import { type Clock, equalBytes, type NetworkId, PROFILES, type PublicKey, type RecordStore } from '../../core/index.ts'
 import { signingKeyFromSeed } from '../../crypto/index.ts'
 import { CellMeter } from '../../node/cell-credits.ts'
 import type { PeerLink } from '../../node/links.ts'
@@ -78,7 +78,8 @@ class Party {
       },
       networkId: NETWORK,
       key: this.key,
-      links: () => this.peers,
+      linkTo: (key) => this.peers.find((peer) => equalBytes(peer.key, key)),
+      takeUncounted: () => [],
       load: () => this.load,
       placeOf: () => ({ isMember: this.knowsMembers, members: 4 }),
       uploadBytesPerSecond: undefined,
@@ -102,7 +103,7 @@ function join(one: Party, other: Party): void {
   ] as const) {
     from.peers.push({
       key: to.key.publicKey,
-      cells: new CellMeter({ isDialer: true }),
+      cells: new CellMeter({ isDialer: true, onFirst: () => {} }),
       sendMessage: (message: Uint8Array) => {
         from.sent++
         if (!to.isDeaf) void Promise.resolve().then(() => to.accounts.onMessage(to.with(from.key.publicKey), message))

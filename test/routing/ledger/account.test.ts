@@ -74,8 +74,8 @@ describe('an account', () => {
     own.tick({ ...tick, isLoaded: true })
     expect(own.exposure).toBe(0)
     expect(own.merit).toBeCloseTo(1_200, 1)
-    // Spent, and the rest fades by half in a day.
-    own.tick({ ...tick, elapsedMs: 86_400_000, isLoaded: true })
+    // Spent, and the rest fades by half in a day, whether it was looked at or not.
+    own.tick({ ...tick, nowMs: 86_401_000, isLoaded: true })
     expect(own.merit).toBeCloseTo(600, 0)
     const idle = account()
     idle.gave(2_000, 0)
@@ -89,6 +89,7 @@ describe('an account', () => {
     const own = account()
     own.took(64, { nowMs: 0, members: 200 })
     const again = new Account({ side: 'A', top: undefined, memory: own.memory, minute: 0 })
+    again.tick({ nowMs: 1.7e12, minute: 0, elapsedMs: 1_000, isLoaded: true })
     expect(again.merit).toBe(3_200)
   })
 

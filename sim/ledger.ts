@@ -51,17 +51,19 @@ function questionsOf(nodes: number): Question[] {
     ]),
     { name: 'first day, credit forwarded', days: 0, hasForwarding: true },
     { name: 'members that never serve', ...instead('idle member', third) },
-    { name: 'the same, first day', ...instead('idle member', third), days: 0 },
+    { name: 'members that never serve, first day', ...instead('idle member', third), days: 0 },
     { name: 'a new name each minute', ...instead('whitewasher', third) },
     { name: 'one that asks all nodes', other: 'leech', others: { leech: 1, 'free rider': third } },
     { name: 'one core of puzzles, all nodes', other: 'swarm', others: { swarm: 1, 'free rider': third } },
     { name: 'who serves its guard only', other: 'flatterer', others: { flatterer: few, 'free rider': third } },
     { name: 'newcomers that serve', other: 'newcomer', others: { newcomer: few, 'free rider': third } },
-    { name: 'all serve, no ledgers', ...instead('misreporter', some), hasLedgers: false },
+    { name: 'all serve, no ledgers', others: {}, hasLedgers: false },
+    { name: 'all serve', others: {} },
+    { name: 'all serve, first day', others: {}, days: 0 },
     { name: 'a fifth signs for nothing', ...instead('misreporter', some) },
-    { name: 'the same, first day', ...instead('misreporter', some), days: 0 },
+    { name: 'a fifth signs for nothing, first day', ...instead('misreporter', some), days: 0 },
     { name: 'a fifth denies what it got', ...instead('denier', some) },
-    { name: 'the same, first day', ...instead('denier', some), days: 0 },
+    { name: 'a fifth denies what it got, first day', ...instead('denier', some), days: 0 },
   ]
 }
 

@@ -25,8 +25,6 @@ const ROOM_MIN = 62
 const DAY_MINUTES = 24 * 60
 /** What a member that never served may owe under load: with the quarter beyond it, less than 1 MiB for a puzzle. */
 const NEWCOMER_CREDITS = 800
-/** A credit that arrives has been four or five uploads on its way. */
-const UPLOADS_A_CREDIT = 4
 /** So long until half of a peer's merit has faded. */
 const MERIT_HALF_MS = DAY_MINUTES * 60_000
 /** Below 2^48 by far. */
@@ -73,11 +71,6 @@ export function wordAt(load: number, { word }: Pick<Standing, 'word'>): Word {
 /** Its part of what is sent while others wait. SPEC ledger §7 */
 export function uploadShare({ word, score }: Pick<Standing, 'word' | 'score'>): number {
   return SHARES[word] * (0.5 + score / 2)
-}
-
-/** How much a peer that serves all alike has done for all, for each credit that one of them sees. SPEC ledger §6 */
-export function meritOf(members: number): number {
-  return Math.max(1, members / UPLOADS_A_CREDIT)
 }
 
 export class Account {
@@ -199,7 +192,7 @@ export class Account {
   /** The peer served this side, and what came was good. */
   took(credits: number, at: { readonly nowMs: number; readonly members: number }): void {
     this.#fade(at.nowMs)
-    this.#merit = Math.min(MERIT_MAX, this.#merit + credits * meritOf(at.members))
+    this.#merit = Math.min(MERIT_MAX, this.#merit + credits * at.members)
     const counted = Math.floor(Math.max(0, Math.min(credits, 1.25 * this.peerLimit + this.exposure)))
     this.#got += counted
     if (counted > 0) this.#unsignedSinceMs ??= at.nowMs
@@ -217,7 +210,7 @@ export class Account {
 
   standing({ isMember, members }: Place): Standing {
     const exposure = this.exposure + this.#reserved
-    const line = Math.min(this.#limit, (isMember ? NEWCOMER_CREDITS : 0) + this.#got * meritOf(members))
+    const line = Math.min(this.#limit, (isMember ? NEWCOMER_CREDITS : 0) + this.#got * members)
     const word = this.isOut || exposure > 1.25 * line - ROOM_MIN ? 'refuse' : exposure > line ? 'delay' : 'serve'
     const room = line === 0 ? 0 : Math.max(0, Math.min(1, (line - exposure) / line))
     return { word, exposure, line, score: room * this.reliability }

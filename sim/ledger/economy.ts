@@ -143,7 +143,7 @@ export function runEconomy(wish: Economy): Outcome {
     const served = Math.floor(days * servedADay)
     const top = { ...EMPTY, servedAB: served, servedBA: served, limitAB: limit, limitBA: limit } as unknown as Entry
     // What is earned evenly and fades by half each day.
-    const merit = days === 0 ? 0 : (servedADay * members) / 4 / Math.LN2
+    const merit = days === 0 ? 0 : (servedADay * members) / Math.LN2
     const memory = { limit, strikes: 0, dayMinute: 0, dayGot: 0, merit }
     const make = (side: 'A' | 'B'): Account => new Account({ side, top, memory, minute: 0 })
     const made = { first: make('A'), second: make('B'), top }

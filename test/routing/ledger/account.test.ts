@@ -9,7 +9,7 @@ const account = () => new Account({ side: 'A', top: undefined, memory: undefined
 const MEMBER: Place = { isMember: true, members: 200 }
 const CLIENT: Place = { isMember: false, members: 200 }
 /** Of a network in which a credit served is a credit of merit. */
-const at = (nowMs: number) => ({ nowMs, members: 4 })
+const at = (nowMs: number) => ({ nowMs, members: 1 })
 const wishAt = (nowMs: number) => ({ nowMs, minute: nowMs / 60_000, everyMs: 60_000 })
 
 describe('prices', () => {
@@ -65,9 +65,9 @@ describe('an account', () => {
     expect(own.standing(MEMBER).word).toBe('refuse')
   })
 
-  it('forgives under load for service as many times over as a quarter of the members, and nothing else', () => {
+  it('forgives under load for service as many times over as there are members, and nothing else', () => {
     const own = account()
-    own.took(64, { nowMs: 0, members: 200 })
+    own.took(64, { nowMs: 0, members: 50 })
     expect(own.merit).toBe(3_200)
     own.gave(2_064, 0)
     const tick = { nowMs: 1_000, minute: 0, elapsedMs: 1_000 }
@@ -87,7 +87,7 @@ describe('an account', () => {
 
   it('keeps merit over a restart', () => {
     const own = account()
-    own.took(64, { nowMs: 0, members: 200 })
+    own.took(64, { nowMs: 0, members: 50 })
     const again = new Account({ side: 'A', top: undefined, memory: own.memory, minute: 0 })
     again.tick({ nowMs: 1.7e12, minute: 0, elapsedMs: 1_000, isLoaded: true })
     expect(again.merit).toBe(3_200)

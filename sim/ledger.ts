@@ -55,6 +55,7 @@ function questionsOf(nodes: number): Question[] {
     { name: 'a new name each minute', ...instead('whitewasher', third) },
     { name: 'one that asks all nodes', other: 'leech', others: { leech: 1, 'free rider': third } },
     { name: 'one core of puzzles, all nodes', other: 'swarm', others: { swarm: 1, 'free rider': third } },
+    { name: 'a ring that pays itself, all nodes', other: 'ring', others: { ring: few, 'free rider': third } },
     { name: 'who serves its guard only', other: 'flatterer', others: { flatterer: few, 'free rider': third } },
     { name: 'newcomers that serve', other: 'newcomer', others: { newcomer: few, 'free rider': third } },
     { name: 'all serve, no ledgers', others: {}, hasLedgers: false },

@@ -11,6 +11,7 @@ export const KINDS = [
   'whitewasher',
   'leech',
   'swarm',
+  'ring',
 ] as const
 export type Kind = (typeof KINDS)[number]
 
@@ -48,6 +49,8 @@ export const CONDUCT: Readonly<Record<Kind, Conduct>> = {
   'idle member': { ...RIDER, isMember: true },
   whitewasher: { ...RIDER, renamedEveryS: 60 },
   leech: { ...RIDER, usesAll: true },
+  /** They serve and pay each other and nobody else, and go in by each other to whatever node they like. */
+  ring: { ...RIDER, isMember: true, usesAll: true },
   /** One core that solves puzzles, and shows each new name to every node. */
   swarm: { ...RIDER, isMember: true, usesAll: true, renamedEveryS: PUZZLE_S },
 }

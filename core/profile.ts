@@ -26,6 +26,18 @@ export interface Profile {
   readonly reconcileEveryMs: number
   /** What a neighbour got and has not signed for yet is proposed after so long at the latest. SPEC ledger §6 */
   readonly ledgerEveryMs: number
+  /** Keepers that a vault serves at a time; 0: there are no vaults. SPEC vaults §2 */
+  readonly vaultLines: number
+  /** Blobs a keeper gives a new line at most ... */
+  readonly vaultSlots: number
+  /** ... and twice as many after each such time that the line has passed all audits. */
+  readonly vaultSlotsDoubleMs: number
+  /** What lies behind a line is replaced when the line was absent for so long. SPEC vaults §7 */
+  readonly vaultAbsentMs: number
+  /** A vault that leaves waits so long for its keepers to move what it holds. */
+  readonly vaultDrainMs: number
+  /** The same line is audited so often. SPEC vaults §7 */
+  readonly vaultAuditEveryMs: number
 }
 
 export type ProfileName = 'production' | 'testnet'
@@ -51,6 +63,13 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     copies: 2,
     reconcileEveryMs: HOUR,
     ledgerEveryMs: 60 * SECOND,
+    vaultLines: 8,
+    vaultSlots: 64,
+    vaultSlotsDoubleMs: 3 * DAY,
+    vaultAbsentMs: DAY,
+    vaultDrainMs: 5 * MINUTE,
+    // 64 leaves a day.
+    vaultAuditEveryMs: DAY / 64,
   },
   testnet: {
     name: 'testnet',
@@ -67,5 +86,11 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     copies: 2,
     reconcileEveryMs: 5 * MINUTE,
     ledgerEveryMs: 10 * SECOND,
+    vaultLines: 8,
+    vaultSlots: 4_096,
+    vaultSlotsDoubleMs: 3 * DAY,
+    vaultAbsentMs: 20 * SECOND,
+    vaultDrainMs: 30 * SECOND,
+    vaultAuditEveryMs: 5 * SECOND,
   },
 }

@@ -136,6 +136,7 @@ export class Accounts {
   readonly #disk: AccountDisk
   /** For those that may owe no more. */
   readonly #fund: Fund
+  readonly #ringFund: Fund
   #tickedMs: number
   #tickedMinute: number
   #flushing: Promise<void> | undefined
@@ -146,7 +147,9 @@ export class Accounts {
   constructor(ports: AccountsPorts) {
     this.#p = ports
     this.#disk = new AccountDisk(ports)
-    this.#fund = new Fund(ports)
+    const { uploadBytesPerSecond } = ports
+    this.#fund = new Fund({ of: 'cells', uploadBytesPerSecond })
+    this.#ringFund = new Fund({ of: 'ring', uploadBytesPerSecond })
     this.#tickedMs = ports.clock.monotonicMs()
     this.#tickedMinute = this.#minute()
     for (const { peer, ...stored } of this.#disk.readAll(ACCOUNTS_MAX)) {
@@ -196,9 +199,20 @@ export class Accounts {
 
   /** Whether a cell of a peer that is held back may go when its turn comes. */
   mayLetIn(peer: { readonly key: PublicKey }): boolean {
+    return this.admit(peer) !== 'refuse' || this.#mayDrawOn(this.#fund, peer.key)
+  }
+
+  /** Whether a request of a member on the ring is to be served. */
+  admitRing(peer: { readonly key: PublicKey }): boolean {
     if (this.admit(peer) !== 'refuse') return true
-    const isOut = this.#books.get(keyOf(peer.key))?.account.isOut ?? false
-    return !isOut && this.#fund.hasRoom(this.#p.clock.monotonicMs())
+    if (!this.#mayDrawOn(this.#ringFund, peer.key)) return false
+    this.#ringFund.spend(SHARD_CREDITS)
+    return true
+  }
+
+  #mayDrawOn(fund: Fund, key: PublicKey): boolean {
+    const isOut = this.#books.get(keyOf(key))?.account.isOut ?? false
+    return !isOut && fund.hasRoom(this.#p.clock.monotonicMs())
   }
 
   /** A cell of a peer that is held back was let in: as many credits as the shard that it may ask for. */

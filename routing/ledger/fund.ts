@@ -1,14 +1,16 @@
 /**
  * What a node lets all those have, under load, who may owe it no more: one fund for all of them together, so
- * that another name is worth nothing. Pure: time comes in. SPEC ledger §7
+ * that another name is worth nothing; one for cells that come in, one for requests on the ring. Pure: time
+ * comes in. SPEC ledger §7
  */
 import { CELL_PRICE } from './price.ts'
 
 const KIB = 1_024
-/** Of what a node may send, so much of each second goes into the fund ... */
-const SHARE = 1 / 128
-/** ... and this at least, and where there is no rate. In credits a second. */
-const PER_S_MIN = 4
+/**
+ * Of what a node may send, so much of each second goes into the fund, and `perSecondMin` credits at least. What
+ * comes over the ring has been held where it came in; and who asks a neighbour there may never be asked by it.
+ */
+const FUNDS = { cells: { share: 1 / 128, perSecondMin: 4 }, ring: { share: 1 / 4, perSecondMin: 128 } } as const
 const LEVEL_MAX = 4_096
 /** An answer that has not come by then comes no more. */
 const AWAITED_MS_MAX = 30_000
@@ -22,8 +24,9 @@ export class Fund {
   /** By peer, credits of answers still to come. */
   readonly #awaited = new Map<string, { credits: number; atMs: number }>()
 
-  constructor(from: { readonly uploadBytesPerSecond: number | undefined }) {
-    this.#perSecond = Math.max(PER_S_MIN, ((from.uploadBytesPerSecond ?? 0) / KIB) * SHARE)
+  constructor(from: { readonly of: keyof typeof FUNDS; readonly uploadBytesPerSecond: number | undefined }) {
+    const { share, perSecondMin } = FUNDS[from.of]
+    this.#perSecond = Math.max(perSecondMin, ((from.uploadBytesPerSecond ?? 0) / KIB) * share)
   }
 
   /** Whether there is anything for one more cell. */
@@ -37,6 +40,11 @@ export class Fund {
       else awaited += credits
     }
     return this.#level > awaited
+  }
+
+  /** For a request on the ring, before it is answered. */
+  spend(credits: number): void {
+    this.#level -= credits
   }
 
   /** A cell of the peer was let in at the fund's cost. */

@@ -96,6 +96,7 @@ interface Party {
   /** The one it asks through; undefined: all in turn. */
   readonly guard: number | undefined
   readonly fund: Fund
+  readonly ringFund: Fund
   readonly queues: Map<number, Queue>
   readonly minutes: number[]
   due: number
@@ -122,8 +123,16 @@ export function runEconomy(wish: Economy): Outcome {
     let guard = chance.below(serving)
     while (guard === i || !early(guard)) guard = chance.below(serving)
     const start = { due: 0, room: 0, load: 0, asked: 0, got: 0, underWay: 0, names: 1 }
-    const fund = new Fund({ uploadBytesPerSecond: UPLOAD_CREDITS_PER_S * 1_024 })
-    return { kind, guard: CONDUCT[kind].usesAll ? undefined : guard, fund, queues: new Map(), minutes: [], ...start }
+    const uploadBytesPerSecond = UPLOAD_CREDITS_PER_S * 1_024
+    return {
+      kind,
+      guard: CONDUCT[kind].usesAll ? undefined : guard,
+      fund: new Fund({ of: 'cells', uploadBytesPerSecond }),
+      ringFund: new Fund({ of: 'ring', uploadBytesPerSecond }),
+      queues: new Map(),
+      minutes: [],
+      ...start,
+    }
   })
   const party = (i: number): Party => parties[i] as Party
   const conduct = (i: number) => CONDUCT[party(i).kind]
@@ -159,6 +168,14 @@ export function runEconomy(wish: Economy): Outcome {
 
   const admit = (at: number, peer: number) => (wish.hasLedgers ? wordAt(party(at).load, standingOf(at, peer)) : 'serve')
 
+  const admitRing = (at: number, peer: number): boolean => {
+    if (admit(at, peer) !== 'refuse') return true
+    const { ringFund } = party(at)
+    if (!ringFund.hasRoom(nowS * 1_000)) return false
+    ringFund.spend(SHARD)
+    return true
+  }
+
   /** Four that serve, each its next one, none twice, and then the guard. */
   const drawPath = (client: number, guard: number): number[] => {
     for (;;) {
@@ -193,7 +210,7 @@ export function runEconomy(wish: Economy): Outcome {
   const begin = (request: Request): void => {
     for (let tries = 0; tries < TRIES; tries++) {
       const { path } = request
-      const isBusy = [0, 1].some((hop) => admit(path[hop] as number, path[hop + 1] as number) === 'refuse')
+      const isBusy = [0, 1].some((hop) => !admitRing(path[hop] as number, path[hop + 1] as number))
       if (!isBusy) {
         push(request)
         return

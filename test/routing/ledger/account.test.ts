@@ -156,7 +156,7 @@ describe('the fund of those that may owe no more', () => {
   }
 
   it('is one for all: many names get no more of it than one', () => {
-    const [one, many] = [1, 2].map(() => new Fund({ uploadBytesPerSecond: undefined })) as [Fund, Fund]
+    const [one, many] = [1, 2].map(() => new Fund({ of: 'cells', uploadBytesPerSecond: undefined })) as [Fund, Fund]
     const names = Array.from({ length: 100 }, (_, i) => `name ${i}`)
     const got = [0, 600_000].map((nowMs) => [spend(one, ['one'], nowMs), spend(many, names, nowMs)])
     for (const [alone, together] of got) expect(alone).toBe(together)
@@ -166,14 +166,25 @@ describe('the fund of those that may owe no more', () => {
   })
 
   it('grows with what the node may send: one in 128', () => {
-    const fund = new Fund({ uploadBytesPerSecond: 1_280 * 1_024 })
+    const fund = new Fund({ of: 'cells', uploadBytesPerSecond: 1_280 * 1_024 })
     spend(fund, ['one'], 0)
     expect(spend(fund, ['one'], 100_000)).toBeGreaterThanOrEqual(Math.floor(1_000 / cost))
     expect(spend(fund, ['one'], 100_001)).toBeLessThanOrEqual(1)
   })
 
+  it('is larger for requests on the ring: a quarter of what the node may send', () => {
+    const fund = new Fund({ of: 'ring', uploadBytesPerSecond: 1_024 * 1_024 })
+    const served = (nowMs: number): number => {
+      let requests = 0
+      for (; fund.hasRoom(nowMs); requests++) fund.spend(64)
+      return requests
+    }
+    expect(served(0)).toBe(64)
+    expect(served(8_000)).toBe(32)
+  })
+
   it('waits for what may still be answered, half a minute at most', () => {
-    const fund = new Fund({ uploadBytesPerSecond: undefined })
+    const fund = new Fund({ of: 'cells', uploadBytesPerSecond: undefined })
     let cells = 0
     for (; fund.hasRoom(0); cells++) fund.letIn('one', 0)
     expect(cells).toBe(Math.ceil(4_096 / cost))

@@ -20,7 +20,7 @@ import { contextOf } from './context.ts'
 import type { World } from './world.ts'
 
 /** They look, or end what runs: refusing them would leave the unsafe thing running. */
-const ALWAYS_DONE = ['down', 'status']
+const ALWAYS_DONE = ['down', 'status', 'ledger', 'show', 'export', 'verify']
 /** They speak to the daemon of a home, or start it. */
 const USE_HOME = ['put', 'get', 'check', 'repair', 'repair-key', 'keep', 'up', 'invite']
 

@@ -28,6 +28,8 @@ export interface Profile {
   readonly onionKeyEveryMs: number
   /** Mean time for which a gateway keeps a put back whose client asks for it. SPEC requests §10 */
   readonly holdMeanMs: { readonly minutes: number; readonly long: number }
+  /** What a neighbour got and has not signed for yet is proposed after so long at the latest. SPEC ledger §6 */
+  readonly ledgerEveryMs: number
   /** Keepers that a vault serves at a time; 0: there are no vaults. SPEC vaults §2 */
   readonly vaultLines: number
   /** Blobs a keeper gives a new line at most ... */
@@ -66,6 +68,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     reconcileEveryMs: HOUR,
     onionKeyEveryMs: 7 * DAY,
     holdMeanMs: { minutes: MINUTE, long: 10 * MINUTE },
+    ledgerEveryMs: 60 * SECOND,
     vaultLines: 8,
     vaultSlots: 64,
     vaultSlotsDoubleMs: 3 * DAY,
@@ -90,6 +93,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     reconcileEveryMs: 5 * MINUTE,
     onionKeyEveryMs: 10 * MINUTE,
     holdMeanMs: { minutes: SECOND, long: 10 * SECOND },
+    ledgerEveryMs: 10 * SECOND,
     vaultLines: 8,
     vaultSlots: 4_096,
     vaultSlotsDoubleMs: 3 * DAY,

@@ -172,11 +172,15 @@ export class HushNode {
       takeUncounted: () => this.links.takeUncounted(),
       // Without a rate: what waits, against half of what may.
       load: () => this.upload.load ?? this.links.heldBytes / (heldBytesMax / 2),
+      placeOf: (key) => ({ isMember: this.view.byKey(key) !== undefined, members: this.view.size }),
+      uploadBytesPerSecond: settings.uploadBytesPerSecond,
+      profile,
     })
     this.gate = new Gate({
       clock,
       upload: this.upload,
       admit: (peer) => this.accounts.admit(peer),
+      mayLetIn: (peer) => this.accounts.mayLetIn(peer),
       onLetIn: (peer) => this.accounts.letIn(peer),
     })
     this.links = new LinkTable(ports, {

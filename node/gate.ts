@@ -1,7 +1,7 @@
 /**
  * Lets what peers that are held back send into circuits wait: for its turn among what this node sends, or
- * until enough of its debt is forgiven. A request let in is uploads at every node on its way, so it is held
- * where it comes in. SPEC ledger §7
+ * until it may have it. A request let in is uploads at every node on its way, so it is held where it comes
+ * in. SPEC ledger §7
  *
  * Order holds for each peer. What a link that closed had waiting is thrown away.
  */
@@ -12,13 +12,24 @@ import type { Sender, Upload } from './upload.ts'
 
 /** Cells of one peer that wait, 16 MiB; its circuits are destroyed beyond. */
 const HELD_MAX = 2_048
+/** Nobody waits longer for an answer: then the circuit is destroyed, so that the peer knows. */
+const HELD_MS_MAX = 30_000
 /** Whether a debt was forgiven is looked at so often. */
 const LOOK_MS = 500
+
+export interface HeldCell {
+  /** False: nothing came of it, since its circuit has gone. */
+  take(): boolean
+  /** It has waited too long. */
+  drop(): void
+}
 
 export interface GatePorts {
   readonly clock: Clock
   readonly upload: Upload
   readonly admit: (peer: PeerLink) => Word
+  /** Whether a held cell may go when its turn comes. */
+  readonly mayLetIn: (peer: PeerLink) => boolean
   /** A held cell was let in. */
   readonly onLetIn: (peer: PeerLink) => void
 }
@@ -38,20 +49,19 @@ export class Gate {
     return count
   }
 
-  /** Runs `take` now or when the peer may have it; false when too much of it waits. */
-  pass(peer: PeerLink, take: () => void): boolean {
-    const { admit, onLetIn } = this.#p
+  /** Takes the cell now or when the peer may have it; false when too much of it waits. */
+  pass(peer: PeerLink, cell: HeldCell): boolean {
+    const { admit, clock } = this.#p
     const held = this.#held.get(peer)
     if ((held === undefined || held.count === 0) && admit(peer) === 'serve') {
-      take()
+      cell.take()
       return true
     }
-    const queue =
-      held ?? new HeldCells(peer.key, { isAllowed: () => admit(peer) !== 'refuse', onLetIn: () => onLetIn(peer) })
+    const queue = held ?? new HeldCells(peer, this.#p)
     this.#held.set(peer, queue)
     if (queue.count >= HELD_MAX) return false
-    queue.add(take)
-    this.#letIn(queue)
+    queue.add(cell, clock.monotonicMs())
+    this.#letIn()
     return true
   }
 
@@ -61,50 +71,74 @@ export class Gate {
     this.#held.delete(peer)
   }
 
-  #letIn(queue: HeldCells): void {
+  #letIn(): void {
     const { upload, clock } = this.#p
-    if (upload.hasRate) upload.wait(queue)
-    else {
-      // Nothing is sent in turns where there is no rate.
-      let wasLetIn = true
-      while (wasLetIn) wasLetIn = queue.sendOne()
-    }
+    if (upload.hasRate) for (const held of this.#held.values()) upload.wait(held)
+    else this.#takeTurns()
     this.#timer ??= clock.setTimer(LOOK_MS, () => {
       this.#timer = undefined
+      const oldestMs = clock.monotonicMs() - HELD_MS_MAX
       for (const [peer, held] of this.#held) {
-        if (held.count > 0) this.#letIn(held)
-        else this.#held.delete(peer)
+        held.dropOlder(oldestMs)
+        if (held.count === 0) this.#held.delete(peer)
       }
+      if (this.#held.size > 0) this.#letIn()
     })
+  }
+
+  /** One cell of each peer after the other, where nothing is sent at a rate. */
+  #takeTurns(): void {
+    let wasLetIn = true
+    while (wasLetIn) {
+      wasLetIn = false
+      for (const [peer, held] of [...this.#held]) {
+        if (!held.sendOne()) continue
+        wasLetIn = true
+        // Who had something goes to the end.
+        if (this.#held.delete(peer)) this.#held.set(peer, held)
+      }
+    }
   }
 }
 
 class HeldCells implements Sender {
   readonly key: PublicKey
-  readonly #p: { readonly isAllowed: () => boolean; readonly onLetIn: () => void }
-  #waiting: (() => void)[] = []
+  readonly #peer: PeerLink
+  readonly #p: GatePorts
+  #waiting: { readonly cell: HeldCell; readonly atMs: number }[] = []
   #next = 0
 
-  constructor(key: PublicKey, ports: { readonly isAllowed: () => boolean; readonly onLetIn: () => void }) {
-    this.key = key
+  constructor(peer: PeerLink, ports: GatePorts) {
+    this.key = peer.key
+    this.#peer = peer
     this.#p = ports
   }
   get count(): number {
     return this.#waiting.length - this.#next
   }
-  add(take: () => void): void {
-    this.#waiting.push(take)
+  add(cell: HeldCell, atMs: number): void {
+    this.#waiting.push({ cell, atMs })
   }
   sendOne(): boolean {
-    const take = this.#waiting[this.#next]
-    if (take === undefined || !this.#p.isAllowed()) return false
+    if (this.count === 0 || !this.#p.mayLetIn(this.#peer)) return false
+    const cell = this.#shift()
+    // What a circuit left behind that has gone costs nothing.
+    if (cell?.take() === true) this.#p.onLetIn(this.#peer)
+    return true
+  }
+  dropOlder(thanMs: number): void {
+    for (let first = this.#waiting[this.#next]; first !== undefined && first.atMs < thanMs; ) {
+      this.#shift()?.drop()
+      first = this.#waiting[this.#next]
+    }
+  }
+  #shift(): HeldCell | undefined {
+    const first = this.#waiting[this.#next]
     this.#next++
-    if (this.#next === this.#waiting.length || this.#next >= HELD_MAX) {
+    if (this.#next >= this.#waiting.length || this.#next >= HELD_MAX) {
       this.#waiting = this.#waiting.slice(this.#next)
       this.#next = 0
     }
-    take()
-    this.#p.onLetIn()
-    return true
+    return first?.cell
   }
 }

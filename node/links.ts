@@ -20,12 +20,10 @@ import {
   UnavailableError,
 } from '../core/index.ts'
 import {
-  CELL_PRICE,
   type Cell,
   COMMANDS,
   type Command,
   FairQueue,
-  isDialersCircuit,
   type Link,
   MessageJoiner,
   makeCell,
@@ -34,6 +32,7 @@ import {
   type Transport,
   writeHeader,
 } from '../routing/index.ts'
+import { CellMeter } from './cell-credits.ts'
 import { giveWayTo, heaviest, LINK_LIMITS, type LinkLimits, type LinkWorth, type Standing } from './link-limits.ts'
 import type { Upload } from './upload.ts'
 
@@ -85,12 +84,6 @@ export class UnreachableError extends UnavailableError {
   readonly code = 'ERR_UNREACHABLE'
 }
 
-interface CellCredits {
-  given: number
-  got: number
-}
-const NO_CREDITS: Readonly<CellCredits> = { given: 0, got: 0 }
-
 interface PeerLinkNeeds {
   readonly id: NodeId | undefined
   readonly clock: Clock
@@ -113,27 +106,26 @@ export class PeerLink {
   /** False: it held nothing when last asked, and nothing has come or gone since. */
   #mayHold = false
   readonly #onLaden: (peer: PeerLink) => void
-  readonly #onUncounted: (peer: PeerLink) => void
   #turn = 0
   #circuit = 0
   #usedMs: number
   readonly #openedMs: number
   readonly #clock: Clock
   readonly #upload: Upload
-  /** Credits for relay cells: who opened a circuit pays, this side (`got`) or the peer. SPEC ledger §1 */
-  #cellCredits: CellCredits | undefined
+  /** What the relay cells on this link cost whom. */
+  readonly cells: CellMeter
 
   /**
    * `onLaden` is told when it may hold something, after it held nothing; `onUncounted` of the first relay cell
-   * after takeCellCredits().
+   * after cells.take().
    */
   constructor(link: Link, from: PeerLinkNeeds) {
     this.#link = link
     this.#onLaden = from.onLaden
-    this.#onUncounted = from.onUncounted
     this.id = from.id
     this.key = link.peerKey
     this.isDialer = link.isDialer
+    this.cells = new CellMeter({ isDialer: link.isDialer, onFirst: () => from.onUncounted(this) })
     this.#clock = from.clock
     this.#upload = from.upload
     this.#usedMs = from.clock.monotonicMs()
@@ -199,34 +191,8 @@ export class PeerLink {
     writeHeader(cell, circuit, COMMANDS.relay)
     if (this.#queue.flowItems(circuit) >= CIRCUIT_CELLS_QUEUED_MAX) return false
     if (!this.#offer(circuit, cell, 'normal')) return false
-    if (this.#isOwn(circuit)) this.#uncounted().got += CELL_PRICE.towardsGateway
-    else this.#uncounted().given += CELL_PRICE.towardsClient
+    this.cells.sent(circuit)
     return true
-  }
-
-  /** A relay cell has come. */
-  relayed(circuit: number): void {
-    if (this.#isOwn(circuit)) this.#uncounted().got += CELL_PRICE.towardsClient
-    else this.#uncounted().given += CELL_PRICE.towardsGateway
-  }
-
-  /** Credits for the relay cells since this was last asked. */
-  takeCellCredits(): Readonly<CellCredits> {
-    const credits = this.#cellCredits
-    this.#cellCredits = undefined
-    return credits ?? NO_CREDITS
-  }
-
-  #uncounted(): CellCredits {
-    if (this.#cellCredits === undefined) {
-      this.#cellCredits = { ...NO_CREDITS }
-      this.#onUncounted(this)
-    }
-    return this.#cellCredits
-  }
-
-  #isOwn(circuit: number): boolean {
-    return isDialersCircuit(circuit) === this.isDialer
   }
 
   /** Cells of the circuit that wait for this link. */
@@ -471,7 +437,7 @@ export class LinkTable {
       const cell = readCell(raw)
       if (cell.command === COMMANDS.padding) return
       if (cell.command !== COMMANDS.message) {
-        if (cell.command === COMMANDS.relay) peer.relayed(cell.circuit)
+        if (cell.command === COMMANDS.relay) peer.cells.arrived(cell.circuit)
         this.#listener.onCircuitCell(peer, cell, raw)
         return
       }

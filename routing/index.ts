@@ -43,7 +43,7 @@ export {
 export { StreamJoiner, splitForStream } from './circuit/streams.ts'
 export { ReceiveWindow, SendWindow } from './circuit/window.ts'
 export { BadDescriptorError } from './errors.ts'
-export { Account, LOAD_HOLDING, type Standing, uploadShare, wordAt } from './ledger/account.ts'
+export { Account, LOAD_HOLDING, type Place, type Standing, uploadShare, wordAt } from './ledger/account.ts'
 export {
   balanceOf,
   decodeEntry,
@@ -58,6 +58,7 @@ export {
   type Side,
   sideOf,
 } from './ledger/entry.ts'
+export { Fund } from './ledger/fund.ts'
 export { type Fault, judgeChain, type Verdict } from './ledger/judge.ts'
 export {
   CHAIN_ENTRIES_MAX,

@@ -51,6 +51,7 @@ export interface HostParts {
   /** Circuits it keeps ready. */
   readonly gateways: number
   readonly clockFault: ClockFault
+  readonly uploadBytesPerSecond?: number
   readonly quotaBytes: number
   readonly cacheBytes: number
   readonly tamper?: Tamper
@@ -100,6 +101,7 @@ export class SimHost {
   async start(plan: NetworkPlan): Promise<HushNode> {
     if (this.node !== undefined) throw new Error(`${this.name} runs already`)
     const { world, net, chance, identity, clockFault, cacheBytes, isClient, gateways, tamper, tap } = this.#p
+    const { uploadBytesPerSecond } = this.#p
     const life = new Life()
     this.#life = life
     this.startedMs = world.nowMs
@@ -138,6 +140,7 @@ export class SimHost {
         }),
         hasPrefixLimits: true,
         readBackMs: READ_BACK_MS,
+        ...(uploadBytesPerSecond !== undefined && { uploadBytesPerSecond }),
       },
     )
     this.node = node

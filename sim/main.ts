@@ -6,7 +6,7 @@
  *                        [--churn] [--hostile SHARE]
  *   npm run sim -- --seeds 1-100 [--jobs 2] [--real-every 20] [--json FILE] [--summary FILE]
  *   npm run sim -- lookups | load | durability [...]
- *   npm run sim -- ledger [--minutes 30]
+ *   npm run sim -- ledger [--minutes 30] [--whole [--no-ledgers]]
  *
  * The same seed, sizes and commit give the same trace hash. Exits 1 when anything was violated.
  */
@@ -66,7 +66,7 @@ const [, , what, ...rest] = process.argv
 if (what === 'lookups') await runLookups(rest)
 else if (what === 'load') await inFastTree(() => runLoad(rest))
 else if (what === 'durability') await inFastTree(() => runDurability(rest))
-else if (what === 'ledger') runLedger(rest)
+else if (what === 'ledger') await runLedger(rest)
 else if (what === 'anonymity') await inFastTree(() => runAnonymity(rest))
 else await main()
 

@@ -18,6 +18,8 @@ export interface NetworkWish {
   readonly tap?: Tamper
   /** Circuits that the node at this place keeps ready for its own user; few, unless given, since nodes are seldom users here. */
   readonly nodeGateways?: (place: number) => number
+  /** Of each node; as fast as its line is unless given. */
+  readonly uploadBytesPerSecond?: number
   readonly quotaBytes: number
   readonly skewMs: number
   readonly drift: number
@@ -130,6 +132,7 @@ export class SimNetwork {
   #add(identity: HostIdentity, role: { isClient: boolean; isSeed: boolean }): SimHost {
     const { world, net, chance } = this
     const { hostileShare, tamper, tap, nodeGateways = () => NODE_GATEWAYS, quotaBytes, skewMs, drift } = this.#wish
+    const { uploadBytesPerSecond } = this.#wish
     const isHostile = !role.isClient && !role.isSeed && chance.isLucky(hostileShare)
     const host = new SimHost({
       world,
@@ -146,6 +149,7 @@ export class SimNetwork {
       isClient: role.isClient,
       gateways: role.isClient ? this.#wish.profile.gateways : nodeGateways(this.hosts.length),
       clockFault: { skewMs: chance.between(-skewMs, skewMs), drift: chance.between(-drift, drift) },
+      ...(uploadBytesPerSecond !== undefined && !role.isClient && { uploadBytesPerSecond }),
       quotaBytes,
       cacheBytes: CACHE_BYTES,
       ...(isHostile && { tamper: tamper(new Chance(`hostile ${identity.name} ${this.#wish.seed}`)) }),

@@ -21,7 +21,8 @@ export function ledgerCommand(world: World, setExit: (code: number) => void): Co
       'after',
       `
 A credit is 1 KiB carried over one link. Above zero a balance says that the peer owes this home.
-Under load a peer that owes more than its limit waits, and one that owes 125% is turned away.
+Under load a peer that owes more than its line waits; one that owes 125% of it shares with all others of that
+kind what little the node has for them. The line grows with what a peer serves.
 A PEER is named by the first digits of its id or key.`,
     )
     .action(async (_: unknown, command: Command) => {
@@ -31,13 +32,11 @@ A PEER is named by the first digits of its id or key.`,
       for (const { id, peer, heard } of report.accounts) {
         if (heard === undefined || heard.word === 'serve') continue
         const name = (id ?? peer).slice(0, PEER_DIGITS)
-        voice.note(
-          `${name} is busy and makes this home wait: it is owed ${heard.exposure} of at most ${heard.limit} credits`,
-        )
+        voice.note(heldText(name, heard))
         voice.hint(
           report.isNode
-            ? 'what this node serves others pays for it; debts are forgiven while the peer is not busy'
-            : 'serve others to be served first: run a node (hush init without --client); or wait, debts are forgiven while it is not busy',
+            ? 'what this node serves it pays many times over; debts are forgiven while the peer is not busy'
+            : 'serve others to be served first: run a node (hush init without --client); or wait until it is not busy',
         )
       }
     })
@@ -85,12 +84,19 @@ A PEER is named by the first digits of its id or key.`,
   return ledger
 }
 
+export function heldText(name: string, { exposure, limit }: NonNullable<LedgerReport['accounts'][0]['heard']>): string {
+  const busy = `${name} is busy and makes this home wait`
+  if (limit === 0) return `${busy}: it serves first who has served it, and this home has not`
+  return `${busy}: it is owed ${exposure} credits, and lends this home ${limit} while it is busy`
+}
+
 export function reportText({ totals, accounts, load }: LedgerReport): string {
   const rows = accounts.map((account) => [
     (account.id ?? account.peer).slice(0, PEER_DIGITS),
     account.id === undefined ? 'client' : 'member',
     account.balance,
     account.unsignedGiven - account.unsignedGot,
+    account.line,
     account.limit,
     account.peerLimit,
     sizeText(account.given * CREDIT_BYTES),
@@ -99,7 +105,7 @@ export function reportText({ totals, accounts, load }: LedgerReport): string {
     account.fraud ? 'fraud' : account.word,
     account.score.toFixed(2),
   ])
-  const heads = ['balance', 'unsigned', 'limit', 'ours', 'gave', 'got', 'last entry']
+  const heads = ['balance', 'unsigned', 'line', 'limit', 'ours', 'gave', 'got', 'last entry']
   const columns = [
     { head: 'peer' },
     { head: 'kind' },

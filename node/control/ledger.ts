@@ -104,6 +104,7 @@ export class LedgerCalls {
       peer: toHex(peer),
       ...(id !== undefined && { id }),
       fraud: isFraud,
+      line: Math.floor(standing.line),
       word: standing.word,
       score: standing.score,
       ...(heard !== undefined && { heard }),

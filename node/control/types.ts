@@ -284,11 +284,14 @@ export const ledgerAccountSchema = z.object({
   balance: credits,
   /** With what is not signed yet. */
   exposure: credits,
-  /** What the peer may owe, and what it lets this home owe. */
+  /** What the peer may owe, under load as well, and what it lets this home owe. */
   limit: count,
+  line: count,
   peerLimit: count,
   given: count,
   got: count,
+  /** Credits that are forgiven under load for what the peer has served. */
+  merit: count,
   unsignedGiven: credits,
   unsignedGot: credits,
   /** Number of the last entry. */

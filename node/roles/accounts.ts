@@ -8,15 +8,13 @@
  * A signature leaves only after the flush that holds it: what is flushed in one go is sent after it.
  */
 import {
-  ByteWriter,
   type Clock,
-  concatBytes,
   equalBytes,
   type Jitter,
   keyOf,
   type Log,
-  MalformedError,
   type NetworkId,
+  type Profile,
   type PublicKey,
   type RecordStore,
   messageOf as reasonOf,
@@ -26,17 +24,15 @@ import {
 import { isSafePublicKey, type SigningKey } from '../../crypto/index.ts'
 import {
   Account,
+  type AccountRecord,
   CELL_PRICE,
   CHAIN_ENTRIES_MAX,
   type ChainFile,
-  decodeAccountRecord,
-  decodeEntry,
   decodeLedgerMessage,
   type Entry,
-  encodeAccountRecord,
-  encodeEntry,
   encodeLedgerMessage,
   endsOf,
+  Fund,
   isSameEntry,
   type LedgerMessage,
   LOAD_HOLDING,
@@ -47,6 +43,7 @@ import {
   openLedger,
   type PairContext,
   type PairState,
+  type Place,
   proposeEntry,
   receiveLedger,
   type Standing,
@@ -56,6 +53,7 @@ import {
   wordAt,
 } from '../../routing/index.ts'
 import type { PeerLink } from '../links.ts'
+import { AccountDisk } from './account-disk.ts'
 
 /** Accounts in memory; beyond, the one that was idle longest and has no entry gives way. */
 const ACCOUNTS_MAX = 8_192
@@ -71,9 +69,6 @@ const NOTICE_VALID_MS = 30_000
 const MINUTE_MS = 60_000
 /** A shard comes back in eight cells. */
 const SHARD_CREDITS = 8 * CELL_PRICE.towardsClient
-/** Old entries are looked for after so many new ones. */
-const PRUNE_EVERY = 256
-const KIND = { account: 0x61, entry: 0x65 } as const
 
 export interface AccountsPorts {
   readonly clock: Clock
@@ -89,6 +84,9 @@ export interface AccountsPorts {
   readonly takeUncounted: () => Iterable<PeerLink>
   /** Of what may be sent, what is; from 1 on somebody waits. */
   readonly load: () => number
+  readonly placeOf: (key: PublicKey) => Place
+  readonly uploadBytesPerSecond: number | undefined
+  readonly profile: Pick<Profile, 'ledgerEveryMs'>
 }
 
 interface Book {
@@ -101,8 +99,6 @@ interface Book {
   /** Something is to be said once what is known is flushed. */
   isDue: boolean
   fresh: Entry[]
-  /** Entries since old ones were last thrown away. */
-  sincePruned: number
   saidMs: number
   restsUntilMs: number
   usedMs: number
@@ -117,6 +113,7 @@ export interface AccountReport {
   readonly balance: number
   readonly exposure: number
   readonly limit: number
+  readonly merit: number
   readonly peerLimit: number
   readonly given: number
   readonly got: number
@@ -136,6 +133,10 @@ export class Accounts {
   readonly #books = new Map<string, Book>()
   /** Those that time or a flush may change. Most peers are owed nothing and asked for nothing, and cost nothing. */
   readonly #awake = new Set<Book>()
+  readonly #disk: AccountDisk
+  /** For those that may owe no more. */
+  readonly #fund: Fund
+  readonly #ringFund: Fund
   #tickedMs: number
   #tickedMinute: number
   #flushing: Promise<void> | undefined
@@ -145,10 +146,17 @@ export class Accounts {
 
   constructor(ports: AccountsPorts) {
     this.#p = ports
+    this.#disk = new AccountDisk(ports)
+    const { uploadBytesPerSecond } = ports
+    this.#fund = new Fund({ of: 'cells', uploadBytesPerSecond })
+    this.#ringFund = new Fund({ of: 'ring', uploadBytesPerSecond })
     this.#tickedMs = ports.clock.monotonicMs()
     this.#tickedMinute = this.#minute()
-    for (const { key, value } of ports.records.list(Uint8Array.of(KIND.account), ACCOUNTS_MAX))
-      this.#restore(key, value)
+    for (const { peer, ...stored } of this.#disk.readAll(ACCOUNTS_MAX)) {
+      const book = this.#newBook(peer, stored)
+      this.#books.set(keyOf(peer), book)
+      this.#awake.add(book)
+    }
   }
 
   start(): void {
@@ -174,7 +182,8 @@ export class Accounts {
   received(peer: PeerLink, credits: number): void {
     if (credits <= 0) return
     this.counts.got += credits
-    this.#wake(peer.key)?.account.took(credits, this.#p.clock.monotonicMs())
+    const at = { nowMs: this.#p.clock.monotonicMs(), members: this.#p.placeOf(peer.key).members }
+    this.#wake(peer.key)?.account.took(credits, at)
   }
 
   /** How a request to the peer ended. */
@@ -183,22 +192,47 @@ export class Accounts {
   }
 
   /** How the peer is to be served now. Below half load everybody is. */
-  admit(peer: PeerLink): Word {
+  admit(peer: { readonly key: PublicKey }): Word {
     const load = this.#p.load()
-    const book = load < LOAD_HOLDING ? undefined : this.#books.get(keyOf(peer.key))
-    return book === undefined ? 'serve' : wordAt(load, book.account.standing())
+    return load < LOAD_HOLDING ? 'serve' : wordAt(load, this.#standing(peer.key))
+  }
+
+  /** Whether a cell of a peer that is held back may go when its turn comes. */
+  mayLetIn(peer: { readonly key: PublicKey }): boolean {
+    return this.admit(peer) !== 'refuse' || this.#mayDrawOn(this.#fund, peer.key)
+  }
+
+  /** Whether a request of a member on the ring is to be served. */
+  admitRing(peer: { readonly key: PublicKey }): boolean {
+    if (this.admit(peer) !== 'refuse') return true
+    if (!this.#mayDrawOn(this.#ringFund, peer.key)) return false
+    this.#ringFund.spend(SHARD_CREDITS)
+    return true
+  }
+
+  #mayDrawOn(fund: Fund, key: PublicKey): boolean {
+    const isOut = this.#books.get(keyOf(key))?.account.isOut ?? false
+    return !isOut && fund.hasRoom(this.#p.clock.monotonicMs())
   }
 
   /** A cell of a peer that is held back was let in: as many credits as the shard that it may ask for. */
   letIn(peer: { readonly key: PublicKey }): void {
-    this.#wake(peer.key)?.account.reserve(SHARD_CREDITS, this.#p.clock.monotonicMs())
+    const nowMs = this.#p.clock.monotonicMs()
+    if (this.admit(peer) === 'refuse') this.#fund.letIn(keyOf(peer.key), nowMs)
+    else this.#wake(peer.key)?.account.reserve(SHARD_CREDITS, nowMs)
   }
 
   /** Its share of what is sent while others wait. */
   shareOf(peer: { readonly key: PublicKey }): number {
-    const book = this.#books.get(keyOf(peer.key))
-    return uploadShare(book?.account.standing() ?? { word: 'serve', score: 0 })
+    return uploadShare(this.#standing(peer.key))
   }
+
+  /** A peer without an account has what anybody has to begin with. */
+  #standing(key: PublicKey): Standing {
+    const account = this.#books.get(keyOf(key))?.account ?? this.#newcomer
+    return account.standing(this.#p.placeOf(key))
+  }
+  readonly #newcomer = new Account({ side: 'A', top: undefined, memory: undefined, minute: 0 })
 
   // --- links ---------------------------------------------------------------------------------------
 
@@ -244,19 +278,12 @@ export class Accounts {
     const book = this.#books.get(keyOf(peer))
     const { opening, fraud } = book?.pair ?? NEW_PAIR
     if (book === undefined || opening === undefined) return undefined
-    const entries = this.#entriesOf(book)
+    const entries = this.#disk.entries(book.peer, book.pair.top)
     for (const proof of fraud ?? []) {
       const last = entries.at(-1)
       if (last === undefined || !isSameEntry(last, proof)) entries.push(proof)
     }
     return { ends: book.context.ends, opening, entries: entries.slice(-CHAIN_ENTRIES_MAX) }
-  }
-
-  #entriesOf({ context, pair }: Book): Entry[] {
-    const stored = this.#p.records.list(entryKey(context, 0).subarray(0, 33), CHAIN_ENTRIES_MAX)
-    const entries = stored.map(({ value }) => decodeEntry(value))
-    // Of an earlier opening, if a disk was lost in between.
-    return pair.top === undefined ? [] : entries.filter((entry) => equalBytes(entry.pair, (pair.top as Entry).pair))
   }
 
   #reportOf({ peer, account, pair, heard }: Book): AccountReport {
@@ -266,6 +293,7 @@ export class Accounts {
       balance: account.balance,
       exposure: Math.floor(account.exposure),
       limit: account.limit,
+      merit: Math.floor(account.merit),
       peerLimit: account.peerLimit,
       given: account.given,
       got: account.got,
@@ -274,25 +302,12 @@ export class Accounts {
       entries: pair.top?.number ?? 0,
       strikes: account.strikes,
       isFraud: account.isFraud,
-      standing: account.standing(),
+      standing: account.standing(this.#p.placeOf(peer)),
       heard: isHeard ? heard.notice : undefined,
     }
   }
 
   // --- the books -----------------------------------------------------------------------------------
-
-  #restore(key: Uint8Array, value: Uint8Array): void {
-    try {
-      const { pair, memory } = decodeAccountRecord(value)
-      const peer = key.slice(1) as PublicKey
-      const book = this.#newBook(peer, { pair, memory })
-      this.#books.set(keyOf(peer), book)
-      this.#awake.add(book)
-    } catch (error) {
-      if (!(error instanceof MalformedError)) throw error
-      this.#p.log('error', 'an account on disk is damaged; the peer knows what both have signed')
-    }
-  }
 
   /** Undefined: the peer's key is not fit for a ledger, or there are too many. */
   #bookOf(peer: PublicKey): Book | undefined {
@@ -321,7 +336,7 @@ export class Accounts {
     this.#awake.add(book)
   }
 
-  #newBook(peer: PublicKey, stored: ReturnType<typeof decodeAccountRecord> | undefined): Book {
+  #newBook(peer: PublicKey, stored: AccountRecord | undefined): Book {
     const { networkId, key, clock } = this.#p
     const ends = endsOf(networkId, key.publicKey, peer)
     const context = { ends, side: sideOf(ends, key.publicKey), key }
@@ -335,7 +350,6 @@ export class Accounts {
       isDirty: false,
       isDue: false,
       fresh: [],
-      sincePruned: 0,
       saidMs: never,
       restsUntilMs: never,
       noticedMs: never,
@@ -398,7 +412,9 @@ export class Accounts {
       limit: account.limit,
       minute: this.#minute(),
     }
-    const wish = account.wish({ nowMs, minute: this.#minute() }) ?? (isFirst ? nothing : undefined)
+    const wish =
+      account.wish({ nowMs, minute: this.#minute(), everyMs: this.#p.profile.ledgerEveryMs }) ??
+      (isFirst ? nothing : undefined)
     if (wish === undefined) return
     const isA = book.context.side === 'A'
     const opened = isA ? openLedger(book.pair, random.bytes(OPENING_SIZE)) : book.pair
@@ -427,8 +443,9 @@ export class Accounts {
   #tick(): void {
     const { clock, linkTo, takeUncounted, load } = this.#p
     const nowMs = clock.monotonicMs()
-    const at = { nowMs, minute: this.#minute(), elapsedMs: nowMs - this.#tickedMs }
     const isLoaded = load() >= LOAD_HOLDING
+    const { ledgerEveryMs: everyMs } = this.#p.profile
+    const at = { nowMs, minute: this.#minute(), elapsedMs: nowMs - this.#tickedMs, isLoaded, everyMs }
     // A day that ends may change any limit: whoever sleeps is woken once a minute.
     if (at.minute !== this.#tickedMinute) for (const book of this.#books.values()) this.#arouse(book)
     this.#tickedMs = nowMs
@@ -458,15 +475,16 @@ export class Accounts {
 
   /** Says to a peer that is held back why. */
   #tell(peer: PeerLink, book: Book, nowMs: number): void {
-    const { word, exposure, limit } = book.account.standing()
+    const { word, exposure, line } = this.#standing(peer.key)
     if (word === 'serve' || nowMs - book.noticedMs < NOTICE_MS) return
     book.noticedMs = nowMs
-    const notice = { word, exposure: Math.max(0, Math.floor(exposure)), limit }
+    const notice = { word, exposure: Math.max(0, Math.floor(exposure)), limit: Math.floor(line) }
     peer.sendMessage(encodeLedgerMessage({ notice }), 'control')
   }
 
   #countCells(peer: PeerLink): void {
-    const { given, got } = peer.takeCellCredits()
+    const { given, got, givenBack } = peer.cells.take()
+    this.#fund.gave(keyOf(peer.key), givenBack)
     this.served(peer, given)
     this.received(peer, got)
   }
@@ -490,11 +508,14 @@ export class Accounts {
   }
 
   async #flush(): Promise<void> {
-    const { records, log, linkTo } = this.#p
+    const { log, linkTo } = this.#p
     const books = [...this.#awake].filter((book) => book.isDirty || book.isDue)
     const messages = books.filter((book) => book.isDue).map((book) => ({ book, said: ledgerMessageOf(book.pair) }))
     const dirty = books.filter((book) => book.isDirty)
-    const changes = dirty.flatMap((book) => this.#changesOf(book))
+    const changes = dirty.map((book) => {
+      const { peer, pair, account } = book
+      return { peer, pair, memory: account.memory, fresh: book.fresh.splice(0) }
+    })
     for (const book of books) {
       book.isDirty = false
       book.isDue = false
@@ -502,41 +523,17 @@ export class Accounts {
     try {
       if (changes.length > 0) {
         this.counts.flushes++
-        await records.write(changes)
+        await this.#disk.write(changes)
       }
     } catch (error) {
       // Nothing was said; it is tried again with the next tick or message.
-      for (const book of dirty) book.isDirty = true
+      for (const [i, book] of dirty.entries()) {
+        book.isDirty = true
+        book.fresh.unshift(...(changes[i]?.fresh ?? []))
+      }
       log('error', 'ledgers could not be written', { reason: reasonOf(error) })
       return
     }
     for (const { book, said } of messages) linkTo(book.peer)?.sendMessage(encodeLedgerMessage(said), 'control')
   }
-
-  #tooOld(book: Book): { key: Uint8Array; value: undefined }[] {
-    if (book.sincePruned < PRUNE_EVERY) return []
-    book.sincePruned = 0
-    const kept = this.#p.records.list(entryKey(book.context, 0).subarray(0, 33))
-    return kept.slice(0, Math.max(0, kept.length - CHAIN_ENTRIES_MAX)).map(({ key }) => ({ key, value: undefined }))
-  }
-
-  #changesOf(book: Book): { key: Uint8Array; value: Uint8Array | undefined }[] {
-    const fresh = book.fresh.splice(0)
-    book.sincePruned += fresh.length
-    const record = encodeAccountRecord({ pair: book.pair, memory: book.account.memory })
-    return [
-      { key: concatBytes(Uint8Array.of(KIND.account), book.peer), value: record },
-      ...fresh.map((entry) => ({ key: entryKey(book.context, entry.number), value: encodeEntry(entry) })),
-      ...this.#tooOld(book),
-    ]
-  }
-}
-
-/** Of the pair's other key, so that all openings of one pair lie together. */
-function entryKey({ ends, side }: PairContext, number: number): Uint8Array {
-  const w = new ByteWriter(41).u8(KIND.entry)
-  return w
-    .bytes(side === 'A' ? ends.keyB : ends.keyA)
-    .u64(number)
-    .done()
 }

@@ -136,11 +136,16 @@ export class RelayedCircuit implements CircuitEnd, AskedCircuit {
 
   /** A cell from the client's side. */
   onRelay(cell: { body: Uint8Array }, raw: Uint8Array): void {
-    if (!this.#p.gate.pass(this.#peer, () => this.#forward(cell, raw))) this.#destroy(DESTROY_REASONS.full)
+    const drop = (): void => this.#destroy(DESTROY_REASONS.full)
+    const take = (): boolean => {
+      if (this.#isGone) return false
+      this.#forward(cell, raw)
+      return true
+    }
+    if (!this.#p.gate.pass(this.#peer, { take, drop })) drop()
   }
 
   #forward(cell: { body: Uint8Array }, raw: Uint8Array): void {
-    if (this.#isGone) return
     this.#counts.cells++
     const forwarded = this.#layer.forward(cell.body)
     if (forwarded.do === 'fail') {

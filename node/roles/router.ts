@@ -87,7 +87,7 @@ export interface RouterPorts {
   readonly holders: Holders
   readonly keeper: Keeper
   readonly cache: ShardCache
-  readonly accounts: Pick<Accounts, 'admit' | 'served' | 'received' | 'answered'>
+  readonly accounts: Pick<Accounts, 'admitRing' | 'served' | 'received' | 'answered'>
   readonly selfId: NodeId
   readonly copies: number
   /** Undefined until this node has joined. */
@@ -168,7 +168,7 @@ export class Router {
   #serve(peer: PeerLink, request: Served): void {
     // Only ring members may ask without a circuit: a client that did would show itself.
     if (peer.id === undefined) return void peer.sendMessage(encodeRingOutcome(request.rid, BUSY), 'control')
-    if (this.#p.accounts.admit(peer) === 'refuse') {
+    if (!this.#p.accounts.admitRing(peer)) {
       this.counts.turnedAway++
       return void peer.sendMessage(encodeRingOutcome(request.rid, BUSY), 'control')
     }

@@ -1,6 +1,6 @@
 /**
- * One side's view of a peer beyond what both have signed: counts, tails, forgiveness, limits, strikes, and
- * how the peer is to be served. Pure: time and load come in. SPEC ledger §5-§7
+ * One side's view of a peer beyond what both have signed: counts, tails, merit, forgiveness, limits, strikes,
+ * and how the peer is to be served. Pure: time and load come in. SPEC ledger §5-§7
  *
  * `given` and `got` count credits of the peer and this side since the ledger began, signed or not. The
  * difference to what is signed is the tail.
@@ -16,7 +16,6 @@ export const LOAD_HOLDING = 0.5
 export const LOAD_SCARCE = 0.9
 const PROPOSE_CREDITS_MAX = 16_384
 const PROPOSE_PAUSE_MS = 5_000
-const PROPOSE_AFTER_MS = 60_000
 const UNSIGNED_MS_MAX = 10 * 60_000
 /** An answer that has not come by then comes no more. */
 const RESERVED_MS_MAX = 30_000
@@ -24,6 +23,12 @@ const STRIKES_MAX = 4
 /** Less room than this, a shard, is none. */
 const ROOM_MIN = 62
 const DAY_MINUTES = 24 * 60
+/** What a member that never served may owe under load: with the quarter beyond it, less than 1 MiB for a puzzle. */
+const NEWCOMER_CREDITS = 800
+/** So long until half of a peer's merit has faded. */
+const MERIT_HALF_MS = DAY_MINUTES * 60_000
+/** Below 2^48 by far. */
+const MERIT_MAX = 2 ** 40
 /** Own requests of which the peer's answers are remembered; half fade away at each round number. */
 const ANSWERS_REMEMBERED = 256
 
@@ -34,12 +39,23 @@ export interface AccountMemory {
   /** When the day began whose service is counted, and what had been got then. */
   readonly dayMinute: number
   readonly dayGot: number
+  /** Credits that are forgiven under load for what the peer has served. */
+  readonly merit: number
+}
+
+/** What the membership view says of a peer. */
+export interface Place {
+  /** It has shown a descriptor, and so solved a puzzle. */
+  readonly isMember: boolean
+  /** How many there are. */
+  readonly members: number
 }
 
 export interface Standing {
   readonly word: Word
   readonly exposure: number
-  readonly limit: number
+  /** What the peer may owe under load; at most its limit. */
+  readonly line: number
   /** 0 to 1; orders peers of one word. */
   readonly score: number
 }
@@ -67,6 +83,8 @@ export class Account {
   #dayMinute: number
   #dayGot: number
   #forgiving = 0
+  #merit: number
+  #fadedMs: number | undefined
   /** What was let in and is not answered yet. */
   #reserved = 0
   #reservedMs = 0
@@ -87,11 +105,13 @@ export class Account {
     this.#strikes = from.memory?.strikes ?? 0
     this.#dayMinute = from.memory?.dayMinute ?? from.minute
     this.#dayGot = from.memory?.dayGot ?? 0
+    this.#merit = from.memory?.merit ?? 0
     this.signed(from.top, 0)
   }
 
   get memory(): AccountMemory {
-    return { limit: this.#limit, strikes: this.#strikes, dayMinute: this.#dayMinute, dayGot: this.#dayGot }
+    const merit = Math.floor(this.#merit)
+    return { limit: this.#limit, strikes: this.#strikes, dayMinute: this.#dayMinute, dayGot: this.#dayGot, merit }
   }
   get limit(): number {
     return this.#limit
@@ -125,6 +145,13 @@ export class Account {
   }
   get strikes(): number {
     return this.#strikes
+  }
+  get merit(): number {
+    return this.#merit
+  }
+  /** Fraud, or debts again and again not signed for: nothing is lent any more. */
+  get isOut(): boolean {
+    return this.isFraud || this.#strikes >= STRIKES_MAX
   }
   /** What the peer owes, tails included; below zero this side owes. */
   get exposure(): number {
@@ -163,10 +190,12 @@ export class Account {
   }
 
   /** The peer served this side, and what came was good. */
-  took(credits: number, nowMs: number): void {
+  took(credits: number, at: { readonly nowMs: number; readonly members: number }): void {
+    this.#fade(at.nowMs)
+    this.#merit = Math.min(MERIT_MAX, this.#merit + credits * at.members)
     const counted = Math.floor(Math.max(0, Math.min(credits, 1.25 * this.peerLimit + this.exposure)))
     this.#got += counted
-    if (counted > 0) this.#unsignedSinceMs ??= nowMs
+    if (counted > 0) this.#unsignedSinceMs ??= at.nowMs
   }
 
   /** How a request of this side to the peer ended. */
@@ -179,13 +208,12 @@ export class Account {
     if (wasGood) this.#answered++
   }
 
-  standing(): Standing {
-    const { limit } = this
+  standing({ isMember, members }: Place): Standing {
     const exposure = this.exposure + this.#reserved
-    const isOut = this.isFraud || this.#strikes >= STRIKES_MAX
-    const word = isOut || exposure > 1.25 * limit - ROOM_MIN ? 'refuse' : exposure > limit ? 'delay' : 'serve'
-    const room = Math.max(0, Math.min(1, (limit - exposure) / limit))
-    return { word, exposure, limit, score: room * this.reliability }
+    const line = Math.min(this.#limit, (isMember ? NEWCOMER_CREDITS : 0) + this.#got * members)
+    const word = this.isOut || exposure > 1.25 * line - ROOM_MIN ? 'refuse' : exposure > line ? 'delay' : 'serve'
+    const room = line === 0 ? 0 : Math.max(0, Math.min(1, (line - exposure) / line))
+    return { word, exposure, line, score: room * this.reliability }
   }
 
   /** Nothing is to be forgiven, and no answer is awaited: seconds change nothing. */
@@ -195,25 +223,23 @@ export class Account {
 
   /** Nobody owes anything, nothing is to be proposed, and time changes nothing but the day. */
   get isQuiet(): boolean {
-    if (this.isFraud || this.#strikes >= STRIKES_MAX || !this.isStill) return false
+    if (this.isOut || !this.isStill) return false
     if (this.tailGiven > 0 || this.tailGot > 0 || this.#limitToSign() !== this.#signedLimit) return false
     return this.#forgiving < 1 || this.balance <= 0
   }
 
   /** Time passes: forgives, writes off, lets the limit grow. */
-  tick(at: { nowMs: number; minute: number; elapsedMs: number }): void {
-    if (this.exposure > 0) {
-      const share = (at.elapsedMs / 1_000) * FORGIVEN_PER_S * this.#limit
-      this.#forgiving += Math.min(share, this.exposure)
-    }
+  tick(at: { nowMs: number; minute: number; elapsedMs: number; isLoaded: boolean }): void {
+    if (this.exposure > 0) this.#forgive(at)
+    this.#fade(at.nowMs)
     if (at.nowMs - this.#reservedMs > RESERVED_MS_MAX) this.#reserved = 0
     const quietMs = at.nowMs - Math.max(this.#servedMs, this.#ackedMs)
     if (this.tailGiven > 0 && quietMs > UNSIGNED_MS_MAX) this.#writeOff()
     if (at.minute - this.#dayMinute >= DAY_MINUTES) this.#newDay(at.minute)
   }
 
-  /** What is to be proposed now, or undefined. */
-  wish(at: { nowMs: number; minute: number }): Wish | undefined {
+  /** What is to be proposed now, or undefined. What is little waits for `everyMs`. */
+  wish(at: { nowMs: number; minute: number; everyMs: number }): Wish | undefined {
     if (at.nowMs - this.#proposedMs < PROPOSE_PAUSE_MS) return undefined
     // What the peer has not signed yet does not count here: neither balance may pass what the entry allows.
     const owed = Math.max(0, Math.min(this.tailGot, Math.floor(1.25 * this.peerLimit) + this.balance))
@@ -225,7 +251,7 @@ export class Account {
     // Also when a proposal of this side was dropped for one of the peer: what it said is still to be said.
     this.#unsignedSinceMs ??= at.nowMs
     const enough = Math.min(PROPOSE_CREDITS_MAX, Math.min(this.#limit, this.peerLimit) / 4)
-    const isLate = at.nowMs - (this.#unsignedSinceMs ?? at.nowMs) >= PROPOSE_AFTER_MS
+    const isLate = at.nowMs - (this.#unsignedSinceMs ?? at.nowMs) >= at.everyMs
     if (amount < enough && !isLate) return undefined
     return { servedByPeer: this.signedGot + owed, forgive, pay: 0, limit, minute: at.minute }
   }
@@ -235,6 +261,20 @@ export class Account {
     this.#proposedMs = nowMs
     this.#unsignedSinceMs = undefined
     this.#forgiving = Math.max(0, this.#forgiving - wish.forgive)
+  }
+
+  /** Also of an account that was not looked at for a while. */
+  #fade(nowMs: number): void {
+    this.#merit *= 0.5 ** (Math.max(0, nowMs - (this.#fadedMs ?? nowMs)) / MERIT_HALF_MS)
+    this.#fadedMs = nowMs
+  }
+
+  /** Under load for what the peer has done; else since it costs nobody anything. */
+  #forgive({ elapsedMs, isLoaded }: { elapsedMs: number; isLoaded: boolean }): void {
+    const most = isLoaded ? this.#merit : (elapsedMs / 1_000) * FORGIVEN_PER_S * this.#limit
+    const share = Math.min(most, this.exposure)
+    this.#forgiving += share
+    if (isLoaded) this.#merit -= share
   }
 
   get #signedLimit(): number {

@@ -16,9 +16,10 @@ import {
 } from '../../storage/index.ts'
 import { Chance } from '../chance.ts'
 import { ringFault } from '../checks.ts'
-import type { SimHost } from '../host.ts'
+import type { SimHost, Tamper } from '../host.ts'
 import { CALM, SIM_PROFILE, SimNetwork } from '../network.ts'
 import { isExpected } from '../workload.ts'
+import type { World } from '../world.ts'
 import { Recorder } from './recorder.ts'
 import type { Member, Recording } from './recording.ts'
 
@@ -73,7 +74,8 @@ const HELD_MEANS_MAX = 10
 /** Of a node whose user does nothing. */
 const IDLE_GATEWAYS = 1
 
-export async function runScene(wish: SceneWish): Promise<Scene> {
+/** `also`: a further tap at each node. */
+export async function runScene(wish: SceneWish, also?: (world: World) => Tamper): Promise<Scene> {
   const recorders: Recorder[] = []
   const network = new SimNetwork({
     seed: seedOf(wish.seed),
@@ -83,7 +85,7 @@ export async function runScene(wish: SceneWish): Promise<Scene> {
     tap: (transport, host) => {
       const recorder = new Recorder(network.world, host)
       recorders.push(recorder)
-      return recorder.wrap(transport)
+      return recorder.wrap(also?.(network.world)(transport, host) ?? transport)
     },
     nodeGateways: (place) => (isUser(place, wish) ? SIM_PROFILE.gateways : IDLE_GATEWAYS),
   })

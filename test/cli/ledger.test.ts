@@ -1,6 +1,6 @@
 /** What `hush ledger` prints. SPEC control §13 */
 import { describe, expect, it } from 'vitest'
-import { linesText, reportText, verdictText } from '../../cli/commands/ledger.ts'
+import { heldText, linesText, reportText, verdictText } from '../../cli/commands/ledger.ts'
 import type { JudgedLedger, LedgerReport } from '../../node/control/index.ts'
 
 const LINE = { number: 3, by: 'A', minute: 29_000_000, servedAB: 700, servedBA: 1_200, forwarded: 0 } as const
@@ -22,6 +22,8 @@ const REPORT: LedgerReport = {
       balance: 5,
       exposure: 9,
       limit: 4_096,
+      line: 3_072,
+      merit: 0,
       peerLimit: 8_192,
       given: 2_048,
       got: 10,
@@ -44,6 +46,7 @@ describe('the words of hush ledger', () => {
       'kind',
       'balance',
       'unsigned',
+      'line',
       'limit',
       'ours',
       'gave',
@@ -57,6 +60,7 @@ describe('the words of hush ledger', () => {
       'member',
       '5',
       '4',
+      '3072',
       '4096',
       '8192',
       '2.0 MiB',
@@ -69,6 +73,15 @@ describe('the words of hush ledger', () => {
     expect(
       reportText({ ...REPORT, accounts: REPORT.accounts.map((account) => ({ ...account, fraud: true })) }),
     ).toContain('fraud')
+  })
+
+  it('say why this home waits', () => {
+    expect(heldText('cc', { word: 'refuse', exposure: 70, limit: 0 })).toBe(
+      'cc is busy and makes this home wait: it serves first who has served it, and this home has not',
+    )
+    expect(heldText('cc', { word: 'delay', exposure: 1_100, limit: 1_024 })).toBe(
+      'cc is busy and makes this home wait: it is owed 1100 credits, and lends this home 1024 while it is busy',
+    )
   })
 
   it('are a line for each entry, and the verdict', () => {

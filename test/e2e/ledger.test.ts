@@ -16,8 +16,8 @@ const NODES = Number(process.env.HUSH_E2E_NODES ?? 8)
 const MIB = 2 ** 20
 const TRAFFIC_MIB = Number(process.env.HUSH_E2E_MIB ?? 4)
 const FILE_MIB_MAX = 64
-/** A minute until what is left is proposed, and some for the answers. */
-const AGREE_MS_MAX = 240_000
+/** Ten seconds until what is left is proposed, thirty until what was lost is said again, and some for the answers. */
+const AGREE_MS_MAX = 120_000
 const SETUP_MS = 300_000
 
 let net: Net

@@ -163,7 +163,7 @@ describe('other commands', () => {
 
   it('that look or end what runs are done, with a warning', async () => {
     const env = { NODE_DEBUG: 'x' }
-    for (const command of ['down', 'status']) {
+    for (const command of ['down', 'status', 'ledger']) {
       const ran = await hush([command, '--home', client], { env })
       expect(ran.stderr).toMatch(/^note: WARNING, anonymity is at risk: the variable NODE_DEBUG .*unset NODE_DEBUG$/m)
       expect(ran.stderr).not.toMatch(/not safe/)

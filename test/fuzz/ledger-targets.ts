@@ -98,7 +98,7 @@ const account: Target<AccountRecord> = {
         refused: maybe,
         fraud: fc.option(fc.tuple(entries, entries), { nil: undefined }),
       }),
-      memory: fc.record({ limit: u32, strikes: fc.nat(255), dayMinute: u32, dayGot: counter }),
+      memory: fc.record({ limit: u32, strikes: fc.nat(255), dayMinute: u32, dayGot: counter, merit: counter }),
     })
     .map(encodeAccountRecord),
   decode: decodeAccountRecord,

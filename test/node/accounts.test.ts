@@ -1,7 +1,8 @@
 /** Accounts of link neighbours over a clock and disks of the test's own. SPEC ledger §4 to §7 */
 import { describe, expect, it } from 'vitest'
-import { type Clock, equalBytes, type NetworkId, type PublicKey, type RecordStore } from '../../core/index.ts'
+import { type Clock, equalBytes, type NetworkId, PROFILES, type PublicKey, type RecordStore } from '../../core/index.ts'
 import { signingKeyFromSeed } from '../../crypto/index.ts'
+import { CellMeter } from '../../node/cell-credits.ts'
 import type { PeerLink } from '../../node/links.ts'
 import { Accounts } from '../../node/roles/accounts.ts'
 import { decodeLedgerMessage, judgeChain } from '../../routing/index.ts'
@@ -47,6 +48,8 @@ class Party {
   readonly records: RecordStore = openMemoryRecords()
   accounts: Accounts
   load = 0
+  /** Whether peers have shown a descriptor. */
+  knowsMembers = true
   /** Messages are lost. */
   isDeaf = false
   flush: Promise<void> = Promise.resolve()
@@ -78,6 +81,9 @@ class Party {
       linkTo: (key) => this.peers.find((peer) => equalBytes(peer.key, key)),
       takeUncounted: () => [],
       load: () => this.load,
+      placeOf: () => ({ isMember: this.knowsMembers, members: 1 }),
+      uploadBytesPerSecond: undefined,
+      profile: PROFILES.production,
     })
     this.accounts.start()
     return this.accounts
@@ -97,7 +103,7 @@ function join(one: Party, other: Party): void {
   ] as const) {
     from.peers.push({
       key: to.key.publicKey,
-      takeCellCredits: () => ({ given: 0, got: 0 }),
+      cells: new CellMeter({ isDialer: true, onFirst: () => {} }),
       sendMessage: (message: Uint8Array) => {
         from.sent++
         if (!to.isDeaf) void Promise.resolve().then(() => to.accounts.onMessage(to.with(from.key.publicKey), message))
@@ -199,7 +205,7 @@ describe('accounts of two neighbours', () => {
   it('hold back who owes too much, under load only, and tell it', async () => {
     const { world, one, other, serve } = pair()
     const peer = one.with(other.key.publicKey)
-    serve(one, other, 4_500)
+    serve(one, other, 850)
     expect([one.accounts.admit(peer), one.report().standing.word]).toEqual(['serve', 'delay'])
     one.load = 1
     expect(one.accounts.admit(peer)).toBe('delay')
@@ -213,10 +219,29 @@ describe('accounts of two neighbours', () => {
     one.load = 1
     expect(one.accounts.shareOf(peer)).toBeLessThan(delayed)
     await world.pass(5)
-    expect(other.report().heard).toMatchObject({ word: 'refuse', limit: 4_096 })
-    // Service in return is as good as payment.
+    expect(other.report().heard).toMatchObject({ word: 'refuse', limit: 800 })
+    // Service in return pays, and its merit has the rest forgiven.
     serve(other, one, 3_000)
+    await world.pass(5)
     expect(one.accounts.admit(peer)).toBe('serve')
+    expect(one.report().exposure).toBe(0)
+  })
+
+  it('let in of who may owe no more what the fund has, whatever their names', () => {
+    const { one, other } = pair()
+    const client = one.with(other.key.publicKey)
+    const another = { key: signingKeyFromSeed(new Uint8Array(32).fill(9)).publicKey }
+    one.knowsMembers = false
+    expect(one.accounts.mayLetIn(client)).toBe(true)
+    one.load = 1
+    expect([client, another].map((peer) => one.accounts.admit(peer))).toEqual(['refuse', 'refuse'])
+    let cells = 0
+    for (; one.accounts.mayLetIn(client) && cells < 1_000; cells++) one.accounts.letIn(client)
+    expect(cells).toBeGreaterThan(40)
+    expect(cells).toBeLessThan(60)
+    expect(one.accounts.mayLetIn(another)).toBe(false)
+    one.load = 0
+    expect(one.accounts.mayLetIn(another)).toBe(true)
   })
 
   it('let the limit grow with service, once a day, and halve it for debts not signed for', async () => {

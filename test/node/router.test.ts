@@ -46,7 +46,7 @@ describe('a hop', () => {
       cache: openMemoryStore({ quotaBytes: 1, cacheBytes: 0 }).cache,
       selfId: self,
       copies: 2,
-      accounts: { admit: () => 'serve', served: () => {}, received: () => {}, answered: () => {} },
+      accounts: { admitRing: () => true, served: () => {}, received: () => {}, answered: () => {} },
       ring: () => perfectRing(self, ids, 6),
       reach: async () => link,
     })

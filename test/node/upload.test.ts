@@ -1,7 +1,7 @@
 /** What is sent, all links together: held to a rate, in shares. SPEC ledger §7 */
 import { describe, expect, it } from 'vitest'
 import type { Clock, PublicKey } from '../../core/index.ts'
-import { Gate } from '../../node/gate.ts'
+import { Gate, type HeldCell } from '../../node/gate.ts'
 import type { PeerLink } from '../../node/links.ts'
 import { type Sender, Upload } from '../../node/upload.ts'
 import type { Word } from '../../routing/index.ts'
@@ -108,18 +108,41 @@ describe('an upload with a rate', () => {
   })
 })
 
+/** A cell that says when it is taken, and never minds waiting. */
+function cell(take: () => void): HeldCell {
+  return {
+    take: () => {
+      take()
+      return true
+    },
+    drop: () => {},
+  }
+}
+
 describe('a gate', () => {
   it('lets a peer that is held back have its turn among what is sent, in order', () => {
     const shares = new Map<Sender, number>()
     const { time, upload } = world(shares)
     const peer = { key: KEY } as PeerLink
     let word: Word = 'delay'
-    const gate = new Gate({ clock: time.clock, upload, admit: () => word, onLetIn: () => {} })
+    const gate = new Gate({
+      clock: time.clock,
+      upload,
+      admit: () => word,
+      mayLetIn: () => true,
+      onLetIn: () => {},
+    })
     const busy = new Greedy(upload)
     shares.set(busy, 16)
     while (busy.sendOne()) {}
     const taken: number[] = []
-    for (let i = 0; i < 100; i++) expect(gate.pass(peer, () => taken.push(i))).toBe(true)
+    for (let i = 0; i < 100; i++)
+      expect(
+        gate.pass(
+          peer,
+          cell(() => taken.push(i)),
+        ),
+      ).toBe(true)
     expect(taken).toEqual([])
     const before = busy.sent
     time.pass(5_000)
@@ -128,25 +151,101 @@ describe('a gate', () => {
     expect(taken.length).toBeLessThan((busy.sent - before) / 12)
     word = 'serve'
     // What waits goes first, whatever changed meanwhile.
-    gate.pass(peer, () => taken.push(100))
+    gate.pass(
+      peer,
+      cell(() => taken.push(100)),
+    )
     time.pass(30_000)
     expect(taken).toEqual(Array.from({ length: 101 }, (_, i) => i))
-    expect(gate.pass(peer, () => taken.push(101))).toBe(true)
+    expect(
+      gate.pass(
+        peer,
+        cell(() => taken.push(101)),
+      ),
+    ).toBe(true)
     expect(taken.at(-1)).toBe(101)
   })
 
   it('holds so much and no more, and forgets a link that closed', () => {
     const { time, upload } = world(new Map())
     const peer = { key: KEY } as PeerLink
-    const gate = new Gate({ clock: time.clock, upload, admit: () => 'refuse', onLetIn: () => {} })
+    const gate = new Gate({
+      clock: time.clock,
+      upload,
+      admit: () => 'refuse',
+      mayLetIn: () => false,
+      onLetIn: () => {},
+    })
     const busy = new Greedy(upload)
     while (busy.sendOne()) {}
     let taken = 0
     let held = 0
-    while (gate.pass(peer, () => taken++)) held++
+    while (
+      gate.pass(
+        peer,
+        cell(() => taken++),
+      )
+    )
+      held++
     expect(held).toBe(2_048)
     gate.onClosed(peer)
     time.pass(10_000)
     expect([taken, gate.waiting]).toEqual([0, 0])
+  })
+
+  it('ends what has waited half a minute, and charges nothing for what a circuit left that has gone', () => {
+    const { time, upload } = world(new Map())
+    const peer = { key: KEY } as PeerLink
+    let mayLetIn = false
+    let charged = 0
+    const gate = new Gate({
+      clock: time.clock,
+      upload,
+      admit: () => 'refuse',
+      mayLetIn: () => mayLetIn,
+      onLetIn: () => void charged++,
+    })
+    let [dropped, isGone] = [0, false]
+    const held: HeldCell = { take: () => !isGone, drop: () => void dropped++ }
+    for (let i = 0; i < 10; i++) gate.pass(peer, held)
+    time.pass(29_000)
+    expect([dropped, gate.waiting]).toEqual([0, 10])
+    time.pass(2_000)
+    expect([dropped, gate.waiting]).toEqual([10, 0])
+    for (let i = 0; i < 10; i++) gate.pass(peer, held)
+    mayLetIn = true
+    isGone = true
+    time.pass(5_000)
+    expect([dropped, charged, gate.waiting]).toEqual([10, 0, 0])
+    isGone = false
+    for (let i = 0; i < 10; i++) gate.pass(peer, held)
+    time.pass(5_000)
+    expect([dropped, charged, gate.waiting]).toEqual([10, 10, 0])
+  })
+
+  it('lets peers in by turns where nothing is sent at a rate', () => {
+    const time = new Time()
+    const upload = new Upload({ clock: time.clock, bytesPerSecond: undefined, shareOf: () => 1 })
+    const peers = [1, 2, 3].map(() => ({ key: KEY }) as PeerLink)
+    let room = 0
+    const gate = new Gate({
+      clock: time.clock,
+      upload,
+      admit: () => 'refuse',
+      mayLetIn: () => room > 0,
+      onLetIn: () => void room--,
+    })
+    const taken: number[] = []
+    for (let i = 0; i < 20; i++)
+      for (const [who, peer] of peers.entries())
+        gate.pass(
+          peer,
+          cell(() => taken.push(who)),
+        )
+    for (let i = 0; i < 6; i++) {
+      room = 2
+      time.pass(500)
+    }
+    expect([0, 1, 2].map((who) => taken.filter((each) => each === who).length)).toEqual([4, 4, 4])
   })
 })

@@ -1,10 +1,16 @@
 /** Limits, forgiveness and standing of one account. SPEC ledger §5 to §7 */
 import { describe, expect, it } from 'vitest'
-import { Account, uploadShare } from '../../../routing/ledger/account.ts'
+import { Account, type Place, uploadShare } from '../../../routing/ledger/account.ts'
+import { Fund } from '../../../routing/ledger/fund.ts'
 import { copyPrice, dataPrice, storePrice } from '../../../routing/ledger/price.ts'
 
 const SHARD = 63_488
 const account = () => new Account({ side: 'A', top: undefined, memory: undefined, minute: 0 })
+const MEMBER: Place = { isMember: true, members: 200 }
+const CLIENT: Place = { isMember: false, members: 200 }
+/** Of a network in which a credit served is a credit of merit. */
+const at = (nowMs: number) => ({ nowMs, members: 1 })
+const wishAt = (nowMs: number) => ({ nowMs, minute: nowMs / 60_000, everyMs: 60_000 })
 
 describe('prices', () => {
   it('are those of the page, and nothing of them depends on who asks or where', () => {
@@ -24,27 +30,67 @@ describe('an account', () => {
     for (let i = 0; i < 200; i++) own.gave(64, 0)
     expect(own.exposure).toBe(5_120)
     expect(own.gifts).toBe(200 * 64 - 5_120)
-    expect(own.standing().word).toBe('refuse')
+    expect(own.standing(MEMBER).word).toBe('refuse')
   })
 
-  it('turns from serve to delay at the limit and to refuse where no shard fits any more', () => {
+  it('turns from serve to delay at the line and to refuse where no shard fits any more', () => {
     const own = account()
-    own.gave(4_096, 0)
-    expect(own.standing().word).toBe('serve')
+    // It has served enough for a line as long as the limit.
+    own.took(4_096, at(0))
+    own.gave(8_192, 0)
+    expect(own.standing(MEMBER).word).toBe('serve')
     own.gave(1, 0)
-    expect(own.standing().word).toBe('delay')
+    expect(own.standing(MEMBER).word).toBe('delay')
     own.gave(961, 0)
-    expect(own.standing().word).toBe('delay')
+    expect(own.standing(MEMBER).word).toBe('delay')
     own.gave(1, 0)
-    expect(own.standing().word).toBe('refuse')
+    expect(own.standing(MEMBER).word).toBe('refuse')
   })
 
   it('cancels service in both directions', () => {
     const own = account()
     own.gave(5_000, 0)
-    own.took(5_000, 0)
+    own.took(5_000, at(0))
     expect(own.exposure).toBe(0)
-    expect(own.standing().word).toBe('serve')
+    expect(own.standing(MEMBER).word).toBe('serve')
+  })
+
+  it('lends a member that never served less than 1 MiB under load, and a client nothing', () => {
+    const own = account()
+    expect(own.standing(CLIENT)).toMatchObject({ word: 'refuse', line: 0 })
+    expect(own.standing(MEMBER)).toMatchObject({ word: 'serve', line: 800 })
+    own.gave(801, 0)
+    expect(own.standing(MEMBER).word).toBe('delay')
+    own.gave(138, 0)
+    expect(own.standing(MEMBER).word).toBe('refuse')
+  })
+
+  it('forgives under load for service as many times over as there are members, and nothing else', () => {
+    const own = account()
+    own.took(64, { nowMs: 0, members: 50 })
+    expect(own.merit).toBe(3_200)
+    own.gave(2_064, 0)
+    const tick = { nowMs: 1_000, minute: 0, elapsedMs: 1_000 }
+    own.tick({ ...tick, isLoaded: true })
+    expect(own.exposure).toBe(0)
+    expect(own.merit).toBeCloseTo(1_200, 1)
+    // Spent, and the rest fades by half in a day, whether it was looked at or not.
+    own.tick({ ...tick, nowMs: 86_401_000, isLoaded: true })
+    expect(own.merit).toBeCloseTo(600, 0)
+    const idle = account()
+    idle.gave(2_000, 0)
+    idle.tick({ ...tick, isLoaded: true })
+    expect(idle.exposure).toBe(2_000)
+    idle.tick({ ...tick, isLoaded: false })
+    expect(idle.exposure).toBe(1_996)
+  })
+
+  it('keeps merit over a restart', () => {
+    const own = account()
+    own.took(64, { nowMs: 0, members: 50 })
+    const again = new Account({ side: 'A', top: undefined, memory: own.memory, minute: 0 })
+    again.tick({ nowMs: 1.7e12, minute: 0, elapsedMs: 1_000, isLoaded: true })
+    expect(again.merit).toBe(3_200)
   })
 
   it('gives more room to who answers with good data', () => {
@@ -53,30 +99,30 @@ describe('an account', () => {
       good.asked(true)
       bad.asked(false)
     }
-    expect(uploadShare(good.standing())).toBeGreaterThan(1.5 * uploadShare(bad.standing()))
+    expect(uploadShare(good.standing(MEMBER))).toBeGreaterThan(1.5 * uploadShare(bad.standing(MEMBER)))
     // Sixteen times what one gets that owes too much, or eight at least.
     bad.gave(4_097, 0)
-    expect(uploadShare(good.standing()) / uploadShare(bad.standing())).toBeGreaterThan(16)
+    expect(uploadShare(good.standing(MEMBER)) / uploadShare(bad.standing(MEMBER))).toBeGreaterThan(16)
   })
 
   it('asks to be signed at a quarter of the limit, or after a minute, or never for nothing', () => {
     const own = account()
-    expect(own.wish({ nowMs: 0, minute: 0 })).toBeUndefined()
-    own.took(1_023, 0)
-    expect(own.wish({ nowMs: 59_999, minute: 0 })).toBeUndefined()
-    expect(own.wish({ nowMs: 60_000, minute: 0 })).toMatchObject({ servedByPeer: 1_023 })
-    own.took(1, 0)
-    expect(own.wish({ nowMs: 1, minute: 0 })).toMatchObject({ servedByPeer: 1_024 })
+    expect(own.wish(wishAt(0))).toBeUndefined()
+    own.took(1_023, at(0))
+    expect(own.wish(wishAt(59_999))).toBeUndefined()
+    expect(own.wish(wishAt(60_000))).toMatchObject({ servedByPeer: 1_023 })
+    own.took(1, at(0))
+    expect(own.wish(wishAt(1))).toMatchObject({ servedByPeer: 1_024 })
   })
 
   it('asks again for what a dropped proposal said', () => {
     const own = account()
-    own.took(100, 0)
-    const wish = own.wish({ nowMs: 60_000, minute: 1 })
+    own.took(100, at(0))
+    const wish = own.wish(wishAt(60_000))
     expect(wish).toBeDefined()
     if (wish !== undefined) own.proposed(wish, 60_000)
-    expect(own.wish({ nowMs: 70_000, minute: 1 })).toBeUndefined()
-    expect(own.wish({ nowMs: 130_000, minute: 2 })).toMatchObject({ servedByPeer: 100 })
+    expect(own.wish(wishAt(70_000))).toBeUndefined()
+    expect(own.wish(wishAt(130_000))).toMatchObject({ servedByPeer: 100 })
   })
 
   it('refuses a peer after four debts that it did not sign for', () => {
@@ -85,11 +131,66 @@ describe('an account', () => {
     for (let strike = 1; strike <= 4; strike++) {
       own.gave(1_200, nowMs)
       nowMs += 601_000
-      own.tick({ nowMs, minute: 0, elapsedMs: 1_000 })
+      own.tick({ nowMs, minute: 0, elapsedMs: 1_000, isLoaded: false })
       expect(own.strikes).toBe(strike)
     }
     expect(own.limit).toBe(512)
     expect(own.exposure).toBe(0)
-    expect(own.standing().word).toBe('refuse')
+    expect(own.standing(MEMBER).word).toBe('refuse')
+  })
+})
+
+describe('the fund of those that may owe no more', () => {
+  const cost = 16 + 64
+
+  /** Lets in what it can and has it answered at once. */
+  function spend(fund: Fund, names: readonly string[], nowMs: number): number {
+    let cells = 0
+    while (fund.hasRoom(nowMs)) {
+      const name = names[cells % names.length] ?? ''
+      fund.letIn(name, nowMs)
+      fund.gave(name, 64)
+      cells++
+    }
+    return cells
+  }
+
+  it('is one for all: many names get no more of it than one', () => {
+    const [one, many] = [1, 2].map(() => new Fund({ of: 'cells', uploadBytesPerSecond: undefined })) as [Fund, Fund]
+    const names = Array.from({ length: 100 }, (_, i) => `name ${i}`)
+    const got = [0, 600_000].map((nowMs) => [spend(one, ['one'], nowMs), spend(many, names, nowMs)])
+    for (const [alone, together] of got) expect(alone).toBe(together)
+    // First what it holds, then 4 credits a second.
+    expect(got[0]?.[0]).toBe(Math.ceil(4_096 / cost))
+    expect(got[1]?.[0]).toBe(Math.ceil(2_400 / cost))
+  })
+
+  it('grows with what the node may send: one in 128', () => {
+    const fund = new Fund({ of: 'cells', uploadBytesPerSecond: 1_280 * 1_024 })
+    spend(fund, ['one'], 0)
+    expect(spend(fund, ['one'], 100_000)).toBeGreaterThanOrEqual(Math.floor(1_000 / cost))
+    expect(spend(fund, ['one'], 100_001)).toBeLessThanOrEqual(1)
+  })
+
+  it('is larger for requests on the ring: a quarter of what the node may send', () => {
+    const fund = new Fund({ of: 'ring', uploadBytesPerSecond: 1_024 * 1_024 })
+    const served = (nowMs: number): number => {
+      let requests = 0
+      for (; fund.hasRoom(nowMs); requests++) fund.spend(64)
+      return requests
+    }
+    expect(served(0)).toBe(64)
+    expect(served(8_000)).toBe(32)
+  })
+
+  it('waits for what may still be answered, half a minute at most', () => {
+    const fund = new Fund({ of: 'cells', uploadBytesPerSecond: undefined })
+    let cells = 0
+    for (; fund.hasRoom(0); cells++) fund.letIn('one', 0)
+    expect(cells).toBe(Math.ceil(4_096 / cost))
+    expect(fund.hasRoom(20_000)).toBe(true)
+    fund.letIn('one', 20_000)
+    expect(fund.hasRoom(20_001)).toBe(false)
+    expect(fund.hasRoom(50_001)).toBe(true)
   })
 })

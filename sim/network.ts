@@ -34,8 +34,8 @@ export const CALM = {
   skewMs: 0,
   drift: 0,
 } satisfies Partial<NetworkWish>
-/** Nodes are clients too; most of the work of an idle network would be their spare circuits. */
-const NODE_GATEWAYS = 3
+/** Nodes are clients too; most of the work of an idle network would be their spare circuits, and their accounts. */
+const NODE_GATEWAYS = 1
 const CACHE_BYTES = 2 ** 20
 const JOIN_SPREAD_MS = 120_000
 

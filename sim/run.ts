@@ -1,5 +1,6 @@
 /** One seed from its first event to its verdict. */
 import type { Location } from '../core/index.ts'
+import type { HushNode } from '../node/compose.ts'
 import { Chance } from './chance.ts'
 import {
   Custody,
@@ -14,7 +15,7 @@ import {
 import { churn, drawFaults, Faults } from './faults.ts'
 import { drawCharacters, hostileTamper } from './hostile.ts'
 import { SIM_PROFILE, SimNetwork } from './network.ts'
-import { ENDS_WITHIN_MS, Workload, type WorkloadCounts } from './workload.ts'
+import { ENDS_WITHIN_MS, type ObjectSizes, Workload, type WorkloadCounts } from './workload.ts'
 
 export interface RunWish {
   readonly seed: number
@@ -22,6 +23,9 @@ export interface RunWish {
   /** Simulated minutes with faults. */
   readonly minutes: number
   readonly puts: number
+  /** While faults go on; all that was acknowledged is read after them in any case. */
+  readonly gets: number
+  readonly objects: ObjectSizes
   /** drawn: kinds and rates by the seed. churn: machines that come and go, and nothing else. */
   readonly faults: 'drawn' | 'churn'
   /** Of the nodes; drawn as well unless given. */
@@ -42,6 +46,8 @@ export interface RunReport {
   readonly faults: Faults['counts']
   readonly load: WorkloadCounts
   readonly read: Omit<ReadBack, 'losses'>
+  /** What the authors' own nodes read back while they were up: objects that were whole, shards put again, objects given up. */
+  readonly readBack: Pick<HushNode['readBack']['counts'], 'verified' | 'restored' | 'unproven'>
   readonly losses: readonly string[]
   readonly contents: number
   readonly contentsLost: number
@@ -76,13 +82,17 @@ export async function runSeed(wish: RunWish): Promise<RunReport> {
   const { world } = network
   if (wish.onLine !== undefined) world.trace.onLine = wish.onLine
   const custody = new Custody(network, SIM_PROFILE.copies)
-  const workload = new Workload(network, new Chance(`load ${wish.seed}`), (ref) => custody.acknowledged(ref))
+  const workload = new Workload(network, new Chance(`load ${wish.seed}`), {
+    sizes: wish.objects,
+    onStored: (ref) => custody.acknowledged(ref),
+  })
   const faults = new Faults(
     network,
     new Chance(`faults ${wish.seed}`),
     wish.faults === 'churn' ? churn(wish.nodes) : drawFaults(plan, wish.nodes),
   )
   let healedAfterSeconds = Number.NaN
+  const authors = { verified: 0, restored: 0, unproven: 0 }
   let read: ReadBack = { right: 0, explained: 0, losses: [], tries: 0 }
   try {
     await network.start()
@@ -91,10 +101,11 @@ export async function runSeed(wish: RunWish): Promise<RunReport> {
     const fromMs = world.nowMs
     const untilMs = fromMs + wish.minutes * MINUTE
     faults.begin()
-    workload.plan({ fromMs, untilMs: untilMs - MINUTE, puts: wish.puts, gets: wish.puts })
+    workload.plan({ fromMs, untilMs: untilMs - MINUTE, puts: wish.puts, gets: wish.gets })
     await world.run(() => world.nowMs >= untilMs)
     faults.heal()
     healedAfterSeconds = await heal(network, workload)
+    await during(network, endReadBacks(network, authors))
     checkOneKeeper(
       network,
       Array.from({ length: 20 }, () => plan.bytes(32) as Location),
@@ -118,6 +129,7 @@ export async function runSeed(wish: RunWish): Promise<RunReport> {
     faults: faults.counts,
     load: workload.counts,
     read: { right: read.right, explained: read.explained, tries: read.tries },
+    readBack: authors,
     losses: read.losses,
     contents: custody.count,
     contentsLost: custody.lost,
@@ -179,6 +191,15 @@ async function heal(network: SimNetwork, workload: Workload): Promise<number> {
   // What does not end is told by the workload; nothing began after the faults had ended.
   await world.run(() => workload.running === 0 || world.nowMs > fromMs + ENDS_WITHIN_MS + MINUTE)
   return Math.round((healedMs - fromMs) / 1_000)
+}
+
+/** They go on for an hour; what is under way ends here, so that everything can be looked at when it rests. */
+async function endReadBacks(network: SimNetwork, sum: { verified: number; restored: number; unproven: number }) {
+  for (const { node } of network.hosts) {
+    if (node === undefined) continue
+    await node.readBack.stop()
+    for (const count of ['verified', 'restored', 'unproven'] as const) sum[count] += node.readBack.counts[count]
+  }
 }
 
 /** Lets the world go on until the work in it is done. */

@@ -45,9 +45,10 @@ export class SimNetwork {
   readonly net: SimNet
   readonly hosts: SimHost[] = []
   readonly violations: string[] = []
-  /** Told of each line a node logs, and of each content that a node lets go of. */
+  /** Told of each line a node logs, of each content that a node lets go of, of each process that went down. */
   onLog: (host: SimHost, line: string) => void = () => {}
   onDelete: (host: SimHost, ref: ContentRef) => void = () => {}
+  onCrash: (host: SimHost) => void = () => {}
   #plan: NetworkPlan | undefined
   #nextPlace = 0
   readonly #wish: NetworkWish
@@ -157,6 +158,7 @@ export class SimNetwork {
       },
     })
     host.disk.onDelete = (ref) => this.onDelete(host, ref)
+    host.onCrash = () => this.onCrash(host)
     this.hosts.push(host)
     return host
   }

@@ -2,19 +2,13 @@
 import type { Location } from '../core/index.ts'
 import type { HushNode } from '../node/compose.ts'
 import { Chance } from './chance.ts'
-import {
-  Custody,
-  checkBounds,
-  checkLists,
-  checkOneKeeper,
-  checkRest,
-  type ReadBack,
-  readBack,
-  ringFault,
-} from './checks.ts'
+import { checkBounds, checkLists, checkOneKeeper, checkRest, ringFault } from './checks.ts'
+import { Custody } from './custody.ts'
 import { churn, drawFaults, Faults } from './faults.ts'
 import { drawCharacters, hostileTamper } from './hostile.ts'
+import { checkLedgersAgree, checkLedgersWritten, LEDGERS_AGREE_WITHIN_MS, ledgerPairs } from './ledger-check.ts'
 import { SIM_PROFILE, SimNetwork } from './network.ts'
+import { type ReadBack, readBack } from './read-back.ts'
 import { ENDS_WITHIN_MS, type ObjectSizes, Workload, type WorkloadCounts } from './workload.ts'
 
 export interface RunWish {
@@ -80,6 +74,7 @@ export async function runSeed(wish: RunWish): Promise<RunReport> {
     drift: plan.pick([0, 0.0001, 0.01]),
   })
   const { world } = network
+  network.onCrash = (host) => checkLedgersWritten(network, host)
   if (wish.onLine !== undefined) world.trace.onLine = wish.onLine
   const custody = new Custody(network, SIM_PROFILE.copies)
   const workload = new Workload(network, new Chance(`load ${wish.seed}`), {
@@ -111,9 +106,12 @@ export async function runSeed(wish: RunWish): Promise<RunReport> {
       Array.from({ length: 20 }, () => plan.bytes(32) as Location),
     )
     custody.watch()
+    const ledgers = { pairs: ledgerPairs(network), atMs: world.nowMs }
     for (const lack of custody.lacking().slice(0, 5)) network.violate(`not copied again: ${lack}`)
     checkRest(network)
     read = await during(network, readBack(network, workload.acknowledged, { triesMax: 6 }))
+    await world.run(() => world.nowMs >= ledgers.atMs + LEDGERS_AGREE_WITHIN_MS)
+    checkLedgersAgree(network, ledgers.pairs)
   } catch (error) {
     network.violate(String(error))
   }

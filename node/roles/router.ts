@@ -34,6 +34,7 @@ import {
   type Outcome,
   type PutRequest,
   REFUSAL,
+  REGION_EXTRA,
   type RenewRequest,
   RID_SIZE,
   type RingRequestMessage,
@@ -51,7 +52,7 @@ import {
 } from '../../storage/index.ts'
 import type { PeerLink } from '../links.ts'
 import type { Accounts } from './accounts.ts'
-import { type Holders, REGION_EXTRA } from './holders.ts'
+import type { Holders } from './holders.ts'
 import { cut, type Keeper } from './keeper.ts'
 
 /** A waiting hop says so this often ... */

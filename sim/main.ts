@@ -8,6 +8,7 @@
  *   npm run sim -- --seeds 1-100 [--jobs 2] [--batch 1] [--real-every 20] [--json FILE] [--summary FILE]
  *   npm run sim -- lookups | load | durability [...]
  *   npm run sim -- ledger [--minutes 30]
+ *   npm run sim -- proofs --many FILE --churn FILE [--write]
  *
  * The same seed, sizes and commit give the same trace hash. Exits 1 when anything was violated.
  */
@@ -22,6 +23,7 @@ import { runDurability } from './durability.ts'
 import { runLedger } from './ledger.ts'
 import { runLoad } from './load.ts'
 import { runLookups } from './lookups.ts'
+import { runProofs } from './proofs.ts'
 import { type RunWish, runSeed } from './run.ts'
 import { summaryOf, type Timed } from './summary.ts'
 
@@ -77,6 +79,7 @@ if (what === 'lookups') await runLookups(rest)
 else if (what === 'load') await inFastTree(() => runLoad(rest))
 else if (what === 'durability') await inFastTree(() => runDurability(rest))
 else if (what === 'ledger') runLedger(rest)
+else if (what === 'proofs') runProofs(rest)
 else if (what === 'anonymity') await inFastTree(() => runAnonymity(rest))
 else await main()
 

@@ -55,6 +55,8 @@ const CHECK_EVERY_MS = 10_000
 const WATCH_EVERY_MS = MINUTE
 const START_MS_MAX = 10 * MINUTE
 const SETTLE_MS = 5 * MINUTE
+/** A request on the ring ends within 10 s, whether or not its asker still waits. SPEC requests §3 */
+const REQUEST_ENDS_MS = 15_000
 const LAST_EVENTS = 60
 const CLIENTS = 6
 
@@ -101,6 +103,8 @@ export async function runSeed(wish: RunWish): Promise<RunReport> {
     faults.heal()
     healedAfterSeconds = await heal(network, workload)
     await during(network, endReadBacks(network, authors))
+    const quietMs = world.nowMs + REQUEST_ENDS_MS
+    await world.run(() => world.nowMs >= quietMs)
     checkOneKeeper(
       network,
       Array.from({ length: 20 }, () => plan.bytes(32) as Location),

@@ -29,6 +29,16 @@ export function distance(from: Uint8Array, to: Uint8Array): bigint {
 }
 
 /**
+ * The point that `drawn` picks on the arc after `from` up to and including `to`; on the whole circle when they are
+ * the same. Even, as far as `drawn` is longer than a point: 40 random bytes.
+ */
+export function pointOnArc(from: Uint8Array, to: Uint8Array, drawn: Uint8Array): Uint8Array {
+  const length = distance(from, to) || CIRCLE
+  const point = (BigInt(`0x${toHex(from)}`) + 1n + (BigInt(`0x${toHex(drawn)}`) % length)) % CIRCLE
+  return Uint8Array.from({ length: 32 }, (_, i) => Number((point >> BigInt(8 * (31 - i))) & 0xffn))
+}
+
+/**
  * Index of the first of `sorted` at or after `point`, past zero if need be: what answers for it.
  * `sorted` rises, without duplicates. 0 for an empty list, which has no such index.
  */

@@ -26,7 +26,8 @@ export function runProofs(args: string[]): void {
   })
   const parts = RUNS.flatMap((run) => {
     const file = values[run]
-    return file === undefined ? [] : [partOf(run, reportsOf(file))]
+    const reports = file === undefined ? [] : reportsOf(file)
+    return reports.length === 0 ? [] : [partOf(run, reports)]
   })
   const page = `# Long runs of the simulator
 

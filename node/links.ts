@@ -58,7 +58,7 @@ const IDLE_MS = 5 * 60_000
 const IDLE_CHECK_MS = 30_000
 /** Cells received, of all links, before what is held is summed up anew: 2 MiB. */
 const CELLS_BETWEEN_WEIGHING = 256
-/** Besides so often, and more often while a quarter of what may be held is. */
+/** Besides so often while any link holds something, and more often while a quarter of what may be held is. */
 const WEIGH_EVERY_MS = { calm: 1_000, heavy: 100 }
 
 /** Where a node can be found. */
@@ -284,6 +284,7 @@ export class LinkTable {
   readonly #dialling = new Map<string, Promise<PeerLink>>()
   readonly #limits: LinkLimits
   #sinceWeighed = 0
+  #isWeighing = false
   #isStopped = false
   /** Links closed in favour of others, newcomers refused, and links closed because they held too much. */
   readonly counts = { gaveWay: 0, refused: 0, unburdened: 0 }
@@ -294,14 +295,16 @@ export class LinkTable {
     this.#common = {
       clock: ports.clock,
       upload: listener.upload,
-      onLaden: (peer: PeerLink) => void this.#laden.add(peer),
+      onLaden: (peer: PeerLink) => {
+        this.#laden.add(peer)
+        if (!this.#isWeighing) this.#weighLater(WEIGH_EVERY_MS.calm)
+      },
       onUncounted: (peer: PeerLink) => void this.#uncounted.add(peer),
     }
     this.#log = ports.log
     this.#listener = listener
     this.#limits = { ...LINK_LIMITS, ...listener.limits }
     this.#closeIdle()
-    this.#weighNowAndThen()
   }
 
   get count(): number {
@@ -452,10 +455,14 @@ export class LinkTable {
   }
 
   /** What is on its way out grows without a cell coming in, when it comes from the disk. */
-  #weighNowAndThen(): void {
-    const isHeavy = this.#unburden() > this.#limits.heldBytesMax / 4
-    this.#clock.setTimer(isHeavy ? WEIGH_EVERY_MS.heavy : WEIGH_EVERY_MS.calm, () => {
-      if (!this.#isStopped) this.#weighNowAndThen()
+  #weighLater(delayMs: number): void {
+    this.#isWeighing = true
+    this.#clock.setTimer(delayMs, () => {
+      this.#isWeighing = false
+      if (this.#isStopped) return
+      const isHeavy = this.#unburden() > this.#limits.heldBytesMax / 4
+      // Once no link holds anything, the next one that may tells.
+      if (this.#laden.size > 0) this.#weighLater(isHeavy ? WEIGH_EVERY_MS.heavy : WEIGH_EVERY_MS.calm)
     })
   }
 

@@ -178,7 +178,7 @@ export {
 } from './request/vault-messages.ts'
 export { fingersOf } from './ring/fingers.ts'
 export { distance, isBetween, isUpTo, pointOnArc } from './ring/point.ts'
-export { type Hop, isOwner, nextHop, ownersOf, rankOf } from './ring/route.ts'
+export { type Hop, isOwner, nextHop, ownersOf, REGION_EXTRA, rankOf } from './ring/route.ts'
 export { answerOf, isAlone, perfectRing, type RingAnswer, type RingState } from './ring/state.ts'
 export {
   afterCandidateAnswer,

@@ -1,16 +1,14 @@
 /**
- * What must hold, looked at while faults go on and after they have stopped. protocol.md's ring invariants are
- * in SPEC ring §2; "acknowledged" and its assumption are in SPEC overview §5.
+ * What must hold of the ring, the queues and what is left over, while faults go on and after they have stopped.
+ * The ring's invariants are in SPEC ring §2. Contents: custody.ts, read-back.ts; accounts: ledger-check.ts.
  *
  * Checkers see everything, the disks of all machines included: they are not part of the network.
  */
-import { compareBytes, equalBytes, type Location, type NodeId, shardCount, toHex } from '../core/index.ts'
+import { compareBytes, equalBytes, type Location, type NodeId, toHex } from '../core/index.ts'
 import { isBetween, nextHop, ownersOf, type RingState } from '../routing/index.ts'
-import { type ContentRef, contentRefKey, encodeContentRef, locationOf } from '../storage/index.ts'
-import { Chance } from './chance.ts'
+import { shown } from './custody.ts'
 import type { SimHost } from './host.ts'
 import type { SimNetwork } from './network.ts'
-import { type Acknowledged, isExpected, Workload } from './workload.ts'
 
 /** A node may have so much on its way; beyond, something grows without bound. */
 const QUEUED_BYTES_MAX = 24 * 2 ** 20
@@ -19,10 +17,6 @@ const LINKS_MAX = 2_048
 const ENDS_PER_CIRCUIT = 6
 /** Hops of a lookup and nodes that were down on its way. */
 const WALK_STEPS_MAX = 256
-/** As in node/roles/holders.ts: so many further members may hold a content. */
-const REGION_EXTRA = 4
-/** Objects read at the same time. */
-const READERS = 8
 
 /** At every moment, at each honest node: lists in order, without repetition, without itself. */
 export function checkLists(network: SimNetwork): void {
@@ -139,225 +133,4 @@ function walk(hosts: ReadonlyMap<string, SimHost>, start: SimHost, location: Loc
     exclude = []
   }
   return new Uint8Array(32)
-}
-
-// --- nothing acknowledged is lost ------------------------------------------------------------------
-
-export interface ReadBack {
-  right: number
-  /** Refused, and too few shards lie on honest machines: the promise does not reach so far. */
-  explained: number
-  readonly losses: string[]
-  tries: number
-}
-
-/**
- * Where each content lies now, by what is on honest machines that are up. Made once, since it looks at every disk.
- */
-export function census(network: SimNetwork): Map<string, number> {
-  const copies = new Map<string, number>()
-  for (const host of network.nodes) {
-    if (!host.isUp || host.isHostile) continue
-    for (const ref of host.disk.refs()) copies.set(contentRefKey(ref), (copies.get(contentRefKey(ref)) ?? 0) + 1)
-  }
-  return copies
-}
-
-/** Every acknowledged object is read by somebody else; a failure is held against what lies where. */
-export async function readBack(
-  network: SimNetwork,
-  objects: readonly Acknowledged[],
-  options: { readonly triesMax: number },
-): Promise<ReadBack> {
-  const result: ReadBack = { right: 0, explained: 0, losses: [], tries: 0 }
-  const chance = new Chance('read back')
-  const waiting = [...objects]
-  const readOne = async (object: Acknowledged): Promise<void> => {
-    let why = 'nobody could read'
-    for (let tried = 0; tried < options.triesMax; tried++) {
-      const readers = network.clients.filter((host) => host.isUp && host !== object.author)
-      const reader = readers[tried % Math.max(1, readers.length)]
-      result.tries++
-      try {
-        if (reader?.node === undefined) throw new Error('no client is up')
-        const got = await Workload.read(reader.node, object.address, chance)
-        if (Buffer.compare(got, object.content) !== 0) network.violate(`${object.name} is read with wrong bytes`)
-        else result.right++
-        return
-      } catch (error) {
-        if (!isExpected(error)) network.violate(`reading ${object.name} ends with a bug: ${String(error)}`)
-        why = String(error)
-        await network.world.sleep(30_000)
-      }
-    }
-    const found = whyLost(object.stripes, census(network))
-    if (found === undefined) network.violate(`${object.name} was acknowledged and is gone: ${why}`)
-    else {
-      result.explained++
-      result.losses.push(`${object.name}: ${found}`)
-    }
-  }
-  const readSome = async (): Promise<void> => {
-    for (let object = waiting.shift(); object !== undefined; object = waiting.shift()) await readOne(object)
-  }
-  await Promise.all(Array.from({ length: READERS }, readSome))
-  return result
-}
-
-/** The first stripe of which too little lies on honest machines; undefined when all have enough. */
-export function whyLost(
-  stripes: readonly (readonly ContentRef[])[],
-  copies: ReadonlyMap<string, number>,
-): string | undefined {
-  for (const refs of stripes) {
-    const there = refs.filter((ref) => (copies.get(contentRefKey(ref)) ?? 0) > 0).length
-    const needed = neededOf(refs)
-    if (there < needed) return `${there} of ${refs.length} shards lie on honest machines, ${needed} needed`
-  }
-  return undefined
-}
-
-/** Any root copy will do; of n shards of a stripe the k of its code. */
-function neededOf(refs: readonly ContentRef[]): number {
-  if (refs[0]?.kind !== 'shard') return 1
-  for (let k = 1; k <= 8; k++) if (shardCount(k) === refs.length) return k
-  return refs.length
-}
-
-/**
- * Watches where acknowledged contents lie. A content must never vanish from the last honest machine that has
- * it, unless that machine died or the bits rotted; and once faults are over it is to have its copies again.
- */
-export class Custody {
-  readonly #network: SimNetwork
-  readonly #copies: number
-  readonly #holders = new Map<string, { ref: ContentRef; at: readonly SimHost[]; sinceMs: number }>()
-  lost = 0
-
-  constructor(network: SimNetwork, copies: number) {
-    this.#network = network
-    this.#copies = copies
-    network.onDelete = (host, ref) => this.#letGo(host, ref)
-    network.onLog = (host, line) => {
-      if (/^handed over .*lacking=0$/.test(line)) this.#handedOver(host)
-    }
-  }
-
-  get count(): number {
-    return this.#holders.size
-  }
-
-  /** At the moment of the receipt. */
-  acknowledged(ref: ContentRef): void {
-    const at = this.#holdersOf(ref)
-    const honest = at.filter((host) => !host.isHostile)
-    // A hostile machine may have said stored and have nothing: then fewer are found.
-    const hasHostile = this.#network.nodes.some((host) => host.isHostile)
-    if (at.length < (hasHostile ? 1 : this.#copies))
-      this.#network.violate(`${shown(ref)} was acknowledged with ${at.length} durable copies`)
-    this.#holders.set(contentRefKey(ref), { ref, at: honest, sinceMs: this.#network.world.nowMs })
-  }
-
-  /** Surplus goes when its holders have proven that they have it. What they do afterwards is another matter. */
-  #letGo(host: SimHost, ref: ContentRef): void {
-    if (host.isHostile || host.isClient || host.disk.hasRotted(ref)) return
-    const others = this.#keptBy(ref, host).length
-    if (others < this.#copies)
-      this.#network.violate(`${host.name} lets go of ${shown(ref)}, which ${others} others have`)
-  }
-
-  /** A leaver that says that nothing lacks leaves the copies behind, but for those it gave to machines that lie. */
-  #handedOver(host: SimHost): void {
-    const { leavingMs } = host
-    if (host.isHostile || leavingMs === undefined) return
-    const ids = this.#network.liveIds()
-    const hosts = new Map(this.#network.nodes.map((other) => [toHex(other.identity.id), other]))
-    for (const { ref, sinceMs } of this.#holders.values()) {
-      if (sinceMs >= leavingMs || !host.disk.holds(ref) || host.disk.hasRotted(ref)) continue
-      const near = ownersOf(locationOf(ref), ids, this.#copies + REGION_EXTRA).map((id) => hosts.get(toHex(id)))
-      const kept = this.#keptBy(ref, host)
-      const liars = near.filter((other) => other?.isHostile === true && !kept.includes(other))
-      if (kept.length + liars.length < this.#copies)
-        this.#network.violate(`${host.name} has handed over ${shown(ref)}, which ${kept.length} others have`)
-    }
-  }
-
-  /** Also machines that are down or have just died: they had it when they were asked. */
-  #keptBy(ref: ContentRef, without: SimHost): SimHost[] {
-    return this.#network.nodes.filter((other) => other !== without && other.disk.keeps(ref))
-  }
-
-  /** Now and then: contents move as the ring changes, and are never dropped by their last holder. */
-  watch(): void {
-    const now = this.#whereAll()
-    for (const [key, held] of this.#holders) {
-      const at = now.get(key) ?? []
-      if (at.length === 0 && held.at.length > 0) {
-        const guilty = held.at.find((host) => this.#isGuilty(host, held.ref))
-        if (guilty !== undefined)
-          this.#network.violate(`${shown(held.ref)} vanished from ${guilty.name}, its last holder`)
-        this.lost++
-      }
-      this.#holders.set(key, { ...held, at })
-    }
-  }
-
-  /** Contents with fewer copies than promised although honest machines could hold them; for the end. */
-  lacking(): string[] {
-    const now = this.#whereAll({ isUp: true })
-    const lacking: string[] = []
-    for (const [key, { ref }] of this.#holders) {
-      // What has rotted is dropped when it is next read: that machine has nothing to copy from.
-      const at = (now.get(key) ?? []).filter((host) => !host.disk.hasRotted(ref))
-      if (at.length === 0) continue
-      const owners = this.#ownersOf(ref)
-      if (owners.some((host) => host === undefined || host.isHostile)) continue
-      const missing = owners.filter((host) => host?.disk.holds(ref) === false)
-      if (missing.length > 0)
-        lacking.push(`${shown(ref)} lacks at ${namesOf(missing)} of ${namesOf(owners)}, lies at ${namesOf(at)}`)
-    }
-    return lacking
-  }
-
-  /** Who died could not help it, nor who left and handed over to a machine that lied. */
-  #isGuilty(host: SimHost, ref: ContentRef): boolean {
-    if (host.disk.hasRotted(ref)) return false
-    // Hostile machines keep what they proved to hold, and may be all who should.
-    if (this.#network.nodes.some((other) => other.isHostile && other.disk.holds(ref))) return false
-    if (!host.isDead) return true
-    return host.hasLeft && !this.#ownersOf(ref).some((owner) => owner === undefined || owner.isHostile)
-  }
-
-  #ownersOf(ref: ContentRef): (SimHost | undefined)[] {
-    const hosts = new Map(this.#network.nodes.map((host) => [toHex(host.identity.id), host]))
-    const ids = ownersOf(locationOf(ref), this.#network.liveIds(), this.#copies)
-    return ids.map((id) => hosts.get(toHex(id)))
-  }
-
-  #holdersOf(ref: ContentRef): SimHost[] {
-    return this.#network.nodes.filter((host) => host.disk.holds(ref))
-  }
-
-  #whereAll(wish: { isUp?: boolean } = {}): Map<string, SimHost[]> {
-    const where = new Map<string, SimHost[]>()
-    for (const host of this.#network.nodes) {
-      if (host.isHostile || host.isDead || (wish.isUp === true && !host.isUp)) continue
-      for (const key of host.disk.keys()) {
-        if (!this.#holders.has(key)) continue
-        const at = where.get(key)
-        if (at === undefined) where.set(key, [host])
-        else at.push(host)
-      }
-    }
-    return where
-  }
-}
-
-function shown(ref: ContentRef): string {
-  const bytes = encodeContentRef(ref)
-  return `${ref.kind} ${toHex(bytes.subarray(2)).slice(0, 8)}/${ref.copy}`
-}
-
-function namesOf(hosts: readonly (SimHost | undefined)[]): string {
-  return hosts.map((host) => host?.name ?? 'nobody').join(', ')
 }

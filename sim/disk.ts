@@ -3,7 +3,7 @@
  * a crash does to it. Writes become durable in order, some milliseconds later; a crash loses the tail of
  * those that are under way, and brings back what was deleted a moment ago. Bits rot, and a disk can be full.
  */
-import type { RecordStore, StateStore } from '../core/index.ts'
+import type { RecordStore, StateStore, StoredRecord } from '../core/index.ts'
 import {
   type ArcRange,
   type ContentRef,
@@ -75,6 +75,10 @@ export class SimDisk {
   }
   hasRotted(ref: ContentRef): boolean {
     return this.#rotten.has(contentRefKey(ref))
+  }
+  /** Records that would be there after a crash right now, by the first bytes of their key. */
+  storedRecords(prefix: Uint8Array): readonly StoredRecord[] {
+    return this.#records.list(prefix)
   }
   refs(): ContentRef[] {
     return [...this.#durable.values()].map(({ ref }) => ref)

@@ -75,6 +75,8 @@ export class SimHost {
   /** It announced its leave and had the time for it. */
   hasLeft = false
   node: HushNode | undefined
+  /** Told when a process has gone down, before another one starts. */
+  onCrash: () => void = () => {}
   /** When the process that runs now began. */
   startedMs = 0
   readonly #p: HostParts
@@ -157,6 +159,7 @@ export class SimHost {
     this.disk.crash()
     this.pendingDisk.crash()
     this.#p.net.cut(endpoint, options)
+    this.onCrash()
   }
 
   /** `hush down`: announced, handed over. */

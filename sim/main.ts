@@ -4,9 +4,15 @@
  *   npm run sim -- --seed 7 [--nodes 200] [--minutes 30 | --hours 2] [--puts 100] [--crypto fast|real]
  *                        [--trace TEXT]
  *                        [--churn] [--hostile SHARE]
- *   npm run sim -- --seeds 1-100 [--jobs 2] [--real-every 20] [--json FILE] [--summary FILE]
+ *                        [--objects mixed|small] [--gets 100]
+ *   npm run sim -- --seeds 1-100 [--jobs 2] [--batch 1] [--real-every 20] [--json FILE] [--summary FILE]
  *   npm run sim -- lookups | load | durability [...]
+<<<<<<< HEAD
  *   npm run sim -- ledger [--minutes 30] [--whole [--no-ledgers]]
+=======
+ *   npm run sim -- ledger [--minutes 30]
+ *   npm run sim -- proofs --many FILE --churn FILE [--write]
+>>>>>>> sim
  *
  * The same seed, sizes and commit give the same trace hash. Exits 1 when anything was violated.
  */
@@ -21,6 +27,7 @@ import { runDurability } from './durability.ts'
 import { runLedger } from './ledger.ts'
 import { runLoad } from './load.ts'
 import { runLookups } from './lookups.ts'
+import { runProofs } from './proofs.ts'
 import { type RunWish, runSeed } from './run.ts'
 import { summaryOf, type Timed } from './summary.ts'
 
@@ -31,9 +38,14 @@ const OPTIONS = {
   minutes: { type: 'string' },
   hours: { type: 'string' },
   puts: { type: 'string', default: '100' },
+  /** As many as puts, unless given. */
+  gets: { type: 'string' },
+  objects: { type: 'string', default: 'mixed' },
   crypto: { type: 'string', default: 'fast' },
   'real-every': { type: 'string', default: '0' },
   jobs: { type: 'string', default: String(Math.min(2, cpus().length)) },
+  /** Seeds that one process runs, one after the other: short ones pay for its warming up together. */
+  batch: { type: 'string', default: '1' },
   json: { type: 'string' },
   summary: { type: 'string' },
   churn: { type: 'boolean', default: false },
@@ -55,10 +67,14 @@ interface Wish extends Sizes {
   readonly crypto: Crypto
   readonly realEvery: number
   readonly jobs: number
+  readonly batch: number
 }
 
-/** Most of what is made is dropped at once: a large nursery saves an eighth of the time. */
-const HEAP = ['--max-old-space-size=8192', '--max-semi-space-size=64']
+/**
+ * Most of what is made is dropped at once: a large nursery saves an eighth of the time. Threads that help to
+ * collect would take it from the other seeds that run meanwhile.
+ */
+const HEAP = ['--max-old-space-size=8192', '--max-semi-space-size=64', '--single-threaded-gc']
 const here = fileURLToPath(import.meta.url)
 const isFastTree = here.includes('/sim-fast/')
 
@@ -67,6 +83,7 @@ if (what === 'lookups') await runLookups(rest)
 else if (what === 'load') await inFastTree(() => runLoad(rest))
 else if (what === 'durability') await inFastTree(() => runDurability(rest))
 else if (what === 'ledger') await runLedger(rest)
+else if (what === 'proofs') runProofs(rest)
 else if (what === 'anonymity') await inFastTree(() => runAnonymity(rest))
 else await main()
 
@@ -78,6 +95,8 @@ async function main(): Promise<void> {
     nodes: numberOf('nodes', values.nodes),
     minutes,
     puts: numberOf('puts', values.puts),
+    gets: numberOf('gets', values.gets ?? values.puts),
+    objects: objectsOf(values.objects),
     faults: values.churn ? ('churn' as const) : ('drawn' as const),
     ...(values.hostile !== undefined && { hostileShare: numberOf('hostile', values.hostile) }),
     ...(values.trace !== undefined && { trace: values.trace }),
@@ -92,6 +111,7 @@ async function main(): Promise<void> {
     crypto: values.crypto,
     realEvery: numberOf('real-every', values['real-every']),
     jobs: numberOf('jobs', values.jobs),
+    batch: Math.max(1, numberOf('batch', values.batch)),
   }
   if (values.json !== undefined) writeFileSync(values.json, '')
   const reports = await runAll(wish, (report) => {
@@ -139,35 +159,50 @@ async function runHere(seeds: readonly number[], sizes: Sizes): Promise<void> {
   }
 }
 
-/** Seeds dealt out to processes: a process takes the next one when it is done with one. */
+/** Seeds dealt out to processes: a process takes the next ones when it is done with some. */
 async function runAll(wish: Wish, onReport: (report: Timed) => void): Promise<Timed[]> {
   const reports: Timed[] = []
   const waiting = [...wish.seeds]
   const work = async (): Promise<void> => {
-    for (let seed = waiting.shift(); seed !== undefined; seed = waiting.shift()) {
-      const report = await runElsewhere(seed, wish)
-      reports.push(report)
-      onReport(report)
+    while (waiting.length > 0) {
+      await runElsewhere(nextOf(waiting, wish), wish, (report) => {
+        reports.push(report)
+        onReport(report)
+      })
     }
   }
   await Promise.all(Array.from({ length: Math.min(wish.jobs, wish.seeds.length) }, work))
   return reports.sort((a, b) => a.seed - b.seed)
 }
 
-async function runElsewhere(seed: number, wish: Wish): Promise<Timed> {
-  const crypto: Crypto = wish.crypto === 'real' || (wish.realEvery > 0 && seed % wish.realEvery === 0) ? 'real' : 'fast'
+/** The next seeds that one process can run: of one kind of cryptography. */
+function nextOf(waiting: number[], wish: Wish): number[] {
+  const crypto = cryptoOf(waiting[0] ?? 0, wish)
+  const other = waiting.findIndex((seed) => cryptoOf(seed, wish) !== crypto)
+  return waiting.splice(0, Math.min(wish.batch, other === -1 ? waiting.length : other))
+}
+
+function cryptoOf(seed: number, wish: Wish): Crypto {
+  return wish.crypto === 'real' || (wish.realEvery > 0 && seed % wish.realEvery === 0) ? 'real' : 'fast'
+}
+
+async function runElsewhere(seeds: readonly number[], wish: Wish, onReport: (report: Timed) => void): Promise<void> {
+  const crypto = cryptoOf(seeds[0] ?? 0, wish)
   const tree = here.replace(/\/sim(-fast)?\/sim\//, crypto === 'fast' ? '/sim-fast/sim/' : '/sim/sim/')
   const sizes = ['--nodes', String(wish.nodes), '--minutes', String(wish.minutes), '--puts', String(wish.puts)]
+  sizes.push('--gets', String(wish.gets), '--objects', wish.objects)
   if (wish.faults === 'churn') sizes.push('--churn')
   if (wish.hostileShare !== undefined) sizes.push('--hostile', String(wish.hostileShare))
   if (wish.trace !== undefined) sizes.push('--trace', wish.trace)
-  const child = spawn(process.execPath, [...HEAP, tree, '--here', String(seed), ...sizes], {
+  const child = spawn(process.execPath, [...HEAP, tree, '--here', seeds.join(','), ...sizes], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  let report: Timed | undefined
-  for await (const line of createInterface({ input: child.stdout })) report = JSON.parse(line) as Timed
-  if (report === undefined) fail(`seed ${seed} ended without a report`)
-  return report
+  let told = 0
+  for await (const line of createInterface({ input: child.stdout })) {
+    told++
+    onReport(JSON.parse(line) as Timed)
+  }
+  if (told < seeds.length) fail(`seed ${seeds[told]} ended without a report`)
 }
 
 function say(report: Timed, wish: Wish): void {
@@ -186,7 +221,7 @@ function say(report: Timed, wish: Wish): void {
   if (violations.length === 0) return
   for (const violation of violations.slice(0, 10)) console.log(`  violated: ${violation}`)
   console.log(
-    `  again: npm run sim -- --seed ${seed} --nodes ${wish.nodes} --minutes ${wish.minutes} --puts ${wish.puts} --crypto ${report.crypto}${wish.faults === 'churn' ? ' --churn' : ''}${wish.hostileShare === undefined ? '' : ` --hostile ${wish.hostileShare}`}`,
+    `  again: npm run sim -- --seed ${seed} --nodes ${wish.nodes} --minutes ${wish.minutes} --puts ${wish.puts} --gets ${wish.gets} --objects ${wish.objects} --crypto ${report.crypto}${wish.faults === 'churn' ? ' --churn' : ''}${wish.hostileShare === undefined ? '' : ` --hostile ${wish.hostileShare}`}`,
   )
   for (const line of report.lastEvents) console.log(`  | ${line}`)
 }
@@ -211,6 +246,10 @@ function numberOf(name: string, text: string): number {
   const number = Number(text)
   if (!Number.isFinite(number) || number < 0) fail(`--${name} takes a number, not ${text}`)
   return number
+}
+
+function objectsOf(text: string): RunWish['objects'] {
+  return text === 'mixed' || text === 'small' ? text : fail('--objects is mixed or small')
 }
 
 function rangeOf(text: string): number[] {

@@ -36,8 +36,8 @@ export const CALM = {
   skewMs: 0,
   drift: 0,
 } satisfies Partial<NetworkWish>
-/** Nodes are clients too; most of the work of an idle network would be their spare circuits. */
-const NODE_GATEWAYS = 3
+/** Nodes are clients too; most of the work of an idle network would be their spare circuits, and their accounts. */
+const NODE_GATEWAYS = 1
 const CACHE_BYTES = 2 ** 20
 const JOIN_SPREAD_MS = 120_000
 
@@ -47,9 +47,10 @@ export class SimNetwork {
   readonly net: SimNet
   readonly hosts: SimHost[] = []
   readonly violations: string[] = []
-  /** Told of each line a node logs, and of each content that a node lets go of. */
+  /** Told of each line a node logs, of each content that a node lets go of, of each process that went down. */
   onLog: (host: SimHost, line: string) => void = () => {}
   onDelete: (host: SimHost, ref: ContentRef) => void = () => {}
+  onCrash: (host: SimHost) => void = () => {}
   #plan: NetworkPlan | undefined
   #nextPlace = 0
   readonly #wish: NetworkWish
@@ -161,6 +162,7 @@ export class SimNetwork {
       },
     })
     host.disk.onDelete = (ref) => this.onDelete(host, ref)
+    host.onCrash = () => this.onCrash(host)
     this.hosts.push(host)
     return host
   }

@@ -1,20 +1,15 @@
 /** One seed from its first event to its verdict. */
 import type { Location } from '../core/index.ts'
+import type { HushNode } from '../node/compose.ts'
 import { Chance } from './chance.ts'
-import {
-  Custody,
-  checkBounds,
-  checkLists,
-  checkOneKeeper,
-  checkRest,
-  type ReadBack,
-  readBack,
-  ringFault,
-} from './checks.ts'
+import { checkBounds, checkLists, checkOneKeeper, checkRest, ringFault } from './checks.ts'
+import { Custody } from './custody.ts'
 import { churn, drawFaults, Faults } from './faults.ts'
 import { drawCharacters, hostileTamper } from './hostile.ts'
+import { checkLedgersAgree, checkLedgersWritten, LEDGERS_AGREE_WITHIN_MS, ledgerPairs } from './ledger-check.ts'
 import { SIM_PROFILE, SimNetwork } from './network.ts'
-import { ENDS_WITHIN_MS, Workload, type WorkloadCounts } from './workload.ts'
+import { type ReadBack, readBack } from './read-back.ts'
+import { ENDS_WITHIN_MS, type ObjectSizes, Workload, type WorkloadCounts } from './workload.ts'
 
 export interface RunWish {
   readonly seed: number
@@ -22,6 +17,9 @@ export interface RunWish {
   /** Simulated minutes with faults. */
   readonly minutes: number
   readonly puts: number
+  /** While faults go on; all that was acknowledged is read after them in any case. */
+  readonly gets: number
+  readonly objects: ObjectSizes
   /** drawn: kinds and rates by the seed. churn: machines that come and go, and nothing else. */
   readonly faults: 'drawn' | 'churn'
   /** Of the nodes; drawn as well unless given. */
@@ -42,6 +40,8 @@ export interface RunReport {
   readonly faults: Faults['counts']
   readonly load: WorkloadCounts
   readonly read: Omit<ReadBack, 'losses'>
+  /** What the authors' own nodes read back while they were up: objects that were whole, shards put again, objects given up. */
+  readonly readBack: Pick<HushNode['readBack']['counts'], 'verified' | 'restored' | 'unproven'>
   readonly losses: readonly string[]
   readonly contents: number
   readonly contentsLost: number
@@ -55,6 +55,8 @@ const CHECK_EVERY_MS = 10_000
 const WATCH_EVERY_MS = MINUTE
 const START_MS_MAX = 10 * MINUTE
 const SETTLE_MS = 5 * MINUTE
+/** A request on the ring ends within 10 s, whether or not its asker still waits. SPEC requests §3 */
+const REQUEST_ENDS_MS = 15_000
 const LAST_EVENTS = 60
 const CLIENTS = 6
 
@@ -74,15 +76,20 @@ export async function runSeed(wish: RunWish): Promise<RunReport> {
     drift: plan.pick([0, 0.0001, 0.01]),
   })
   const { world } = network
+  network.onCrash = (host) => checkLedgersWritten(network, host)
   if (wish.onLine !== undefined) world.trace.onLine = wish.onLine
   const custody = new Custody(network, SIM_PROFILE.copies)
-  const workload = new Workload(network, new Chance(`load ${wish.seed}`), (ref) => custody.acknowledged(ref))
+  const workload = new Workload(network, new Chance(`load ${wish.seed}`), {
+    sizes: wish.objects,
+    onStored: (ref) => custody.acknowledged(ref),
+  })
   const faults = new Faults(
     network,
     new Chance(`faults ${wish.seed}`),
     wish.faults === 'churn' ? churn(wish.nodes) : drawFaults(plan, wish.nodes),
   )
   let healedAfterSeconds = Number.NaN
+  const authors = { verified: 0, restored: 0, unproven: 0 }
   let read: ReadBack = { right: 0, explained: 0, losses: [], tries: 0 }
   try {
     await network.start()
@@ -91,18 +98,24 @@ export async function runSeed(wish: RunWish): Promise<RunReport> {
     const fromMs = world.nowMs
     const untilMs = fromMs + wish.minutes * MINUTE
     faults.begin()
-    workload.plan({ fromMs, untilMs: untilMs - MINUTE, puts: wish.puts, gets: wish.puts })
+    workload.plan({ fromMs, untilMs: untilMs - MINUTE, puts: wish.puts, gets: wish.gets })
     await world.run(() => world.nowMs >= untilMs)
     faults.heal()
     healedAfterSeconds = await heal(network, workload)
+    await during(network, endReadBacks(network, authors))
+    const quietMs = world.nowMs + REQUEST_ENDS_MS
+    await world.run(() => world.nowMs >= quietMs)
     checkOneKeeper(
       network,
       Array.from({ length: 20 }, () => plan.bytes(32) as Location),
     )
     custody.watch()
+    const ledgers = { pairs: ledgerPairs(network), atMs: world.nowMs }
     for (const lack of custody.lacking().slice(0, 5)) network.violate(`not copied again: ${lack}`)
     checkRest(network)
     read = await during(network, readBack(network, workload.acknowledged, { triesMax: 6 }))
+    await world.run(() => world.nowMs >= ledgers.atMs + LEDGERS_AGREE_WITHIN_MS)
+    checkLedgersAgree(network, ledgers.pairs)
   } catch (error) {
     network.violate(String(error))
   }
@@ -118,6 +131,7 @@ export async function runSeed(wish: RunWish): Promise<RunReport> {
     faults: faults.counts,
     load: workload.counts,
     read: { right: read.right, explained: read.explained, tries: read.tries },
+    readBack: authors,
     losses: read.losses,
     contents: custody.count,
     contentsLost: custody.lost,
@@ -179,6 +193,15 @@ async function heal(network: SimNetwork, workload: Workload): Promise<number> {
   // What does not end is told by the workload; nothing began after the faults had ended.
   await world.run(() => workload.running === 0 || world.nowMs > fromMs + ENDS_WITHIN_MS + MINUTE)
   return Math.round((healedMs - fromMs) / 1_000)
+}
+
+/** They go on for an hour; what is under way ends here, so that everything can be looked at when it rests. */
+async function endReadBacks(network: SimNetwork, sum: { verified: number; restored: number; unproven: number }) {
+  for (const { node } of network.hosts) {
+    if (node === undefined) continue
+    await node.readBack.stop()
+    for (const count of ['verified', 'restored', 'unproven'] as const) sum[count] += node.readBack.counts[count]
+  }
 }
 
 /** Lets the world go on until the work in it is done. */

@@ -33,11 +33,14 @@ export interface Summary {
     /** Whole objects asked for, until one came or all tries were used up; per object. */
     readonly meanTries: number
   }
+  /** By the nodes of those who put, while faults went on. */
+  readonly readBack: RunReport['readBack']
   readonly losses: readonly { readonly seed: number; readonly what: string }[]
   readonly contents: number
   readonly contentsLost: number
   readonly faults: RunReport['faults']
   readonly simulatedSeconds: number
+  readonly events: number
   readonly cpuSeconds: number
   readonly cpuSecondsMax: number
   readonly peakMiB: number
@@ -69,11 +72,17 @@ export function summaryOf(reports: readonly Timed[]): Summary {
       success: shareOf(right, Math.max(1, acknowledged)),
       meanTries: total(({ read }) => read.tries) / Math.max(1, acknowledged),
     },
+    readBack: {
+      verified: total(({ readBack }) => readBack.verified),
+      restored: total(({ readBack }) => readBack.restored),
+      unproven: total(({ readBack }) => readBack.unproven),
+    },
     losses: reports.flatMap(({ seed, losses }) => losses.map((what) => ({ seed, what }))),
     contents: total(({ contents }) => contents),
     contentsLost: total(({ contentsLost }) => contentsLost),
     faults,
     simulatedSeconds: total(({ simulatedSeconds }) => simulatedSeconds),
+    events: total(({ events }) => events),
     cpuSeconds: Math.round(total(({ cpuSeconds }) => cpuSeconds)),
     cpuSecondsMax: Math.round(most(({ cpuSeconds }) => cpuSeconds)),
     peakMiB: most(({ peakMiB }) => peakMiB),

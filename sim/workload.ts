@@ -19,6 +19,9 @@ export interface Acknowledged {
 
 export type OnStored = (ref: ContentRef) => void
 
+/** mixed: up to two stripes. small: most within the root or two fragments, so that puts are many. */
+export type ObjectSizes = 'mixed' | 'small'
+
 export interface WorkloadCounts {
   puts: number
   acknowledged: number
@@ -48,13 +51,15 @@ export class Workload {
   running = 0
   readonly #network: SimNetwork
   readonly #chance: Chance
+  readonly #sizes: ObjectSizes
   readonly #onStored: OnStored
 
   /** `onStored` is told of each content at the moment its receipt was accepted. */
-  constructor(network: SimNetwork, chance: Chance, onStored: OnStored) {
+  constructor(network: SimNetwork, chance: Chance, wish: { readonly sizes: ObjectSizes; readonly onStored: OnStored }) {
     this.#network = network
     this.#chance = chance
-    this.#onStored = onStored
+    this.#sizes = wish.sizes
+    this.#onStored = wish.onStored
   }
 
   /** Puts at random times over the span, gets of what is there already between them. */
@@ -151,6 +156,8 @@ export class Workload {
       network.note(`put ${number} acknowledged: ${report.stored} of ${report.shards} stored`)
       this.counts.acknowledged++
       if (report.pending > 0) this.counts.degraded++
+      // As the daemon does for its user (node/control/server.ts).
+      node.readBack.add(address)
       const name = `put ${number}`
       const atMs = network.world.nowMs
       this.acknowledged.push({
@@ -201,6 +208,10 @@ export class Workload {
 
   #sizeBytes(): number {
     const kind = this.#chance.unit()
+    if (this.#sizes === 'small') {
+      if (kind < 0.5) return this.#chance.below(1_000)
+      return this.#chance.below(kind < 0.95 ? STRIPE_SIZE / 4 : STRIPE_SIZE)
+    }
     if (kind < 0.2) return this.#chance.below(1_000)
     if (kind < 0.8) return this.#chance.below(STRIPE_SIZE)
     return STRIPE_SIZE + this.#chance.below(STRIPE_SIZE)

@@ -57,7 +57,8 @@ import { AccountDisk } from './account-disk.ts'
 
 /** Accounts in memory; beyond, the one that was idle longest and has no entry gives way. */
 const ACCOUNTS_MAX = 8_192
-const TICK_MS = 1_000
+/** Between two looks: something has happened or is to be forgiven; nothing. */
+const TICK_MS = { busy: 1_000, idle: 5_000 }
 /** Until a book is looked at again to which nothing happens and of which nothing is to be forgiven. */
 const REST_MS = 5_000
 /** Signatures of so long are flushed together. */
@@ -160,7 +161,7 @@ export class Accounts {
   }
 
   start(): void {
-    this.#tickNowAndThen()
+    this.#tickNowAndThen(TICK_MS.busy)
   }
 
   /** Signs nothing more; what is under way to the disk arrives. */
@@ -432,15 +433,14 @@ export class Accounts {
 
   // --- time ----------------------------------------------------------------------------------------
 
-  #tickNowAndThen(): void {
-    this.#p.clock.setTimer(TICK_MS, () => {
-      if (this.#isStopped) return
-      this.#tick()
-      this.#tickNowAndThen()
+  #tickNowAndThen(delayMs: number): void {
+    this.#p.clock.setTimer(delayMs, () => {
+      if (!this.#isStopped) this.#tickNowAndThen(this.#tick() ? TICK_MS.busy : TICK_MS.idle)
     })
   }
 
-  #tick(): void {
+  /** Whether anything was found that seconds matter to. */
+  #tick(): boolean {
     const { clock, linkTo, takeUncounted, load } = this.#p
     const nowMs = clock.monotonicMs()
     const isLoaded = load() >= LOAD_HOLDING
@@ -450,9 +450,14 @@ export class Accounts {
     if (at.minute !== this.#tickedMinute) for (const book of this.#books.values()) this.#arouse(book)
     this.#tickedMs = nowMs
     this.#tickedMinute = at.minute
-    for (const peer of takeUncounted()) this.#countCells(peer)
+    let isBusy = isLoaded
+    for (const peer of takeUncounted()) {
+      this.#countCells(peer)
+      isBusy = true
+    }
     for (const book of this.#awake) {
       if (nowMs < book.restsUntilMs) continue
+      if (!book.account.isStill) isBusy = true
       const { account, pair } = book
       const { limit } = account
       account.tick(at)
@@ -471,6 +476,7 @@ export class Accounts {
       else if (isDue) this.#say(book)
       if (isLoaded) this.#tell(peer, book, nowMs)
     }
+    return isBusy
   }
 
   /** Says to a peer that is held back why. */

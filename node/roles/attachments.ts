@@ -30,13 +30,13 @@ import {
   type LineAnswer,
   type LineRequest,
   type Outcome,
+  REGION_EXTRA,
   type RemoteRead,
   type VaultAnswer,
   type VaultRequest,
 } from '../../routing/index.ts'
 import { CircuitError } from '../circuit-error.ts'
 import type { AskedCircuit } from './gateway.ts'
-import { REGION_EXTRA } from './holders.ts'
 import type { AttachedLine, Blob, BlobLeaves, BlobPlace, ReadAsk, VaultLines } from './vault-lines.ts'
 
 /** A further vault is refused. */

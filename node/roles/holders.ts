@@ -2,10 +2,7 @@
  * Who holds what: the members nearest after a location, as this node's view has them. SPEC requests §6, ring §7
  */
 import { type Clock, compareBytes, keyOf, type NodeId, type Profile } from '../../core/index.ts'
-import { ownersOf, rankOf, type View } from '../../routing/index.ts'
-
-/** Beyond the `copies` that hold a shard, so many more members may be asked for it. */
-export const REGION_EXTRA = 4
+import { ownersOf, REGION_EXTRA, rankOf, type View } from '../../routing/index.ts'
 
 export interface HoldersPorts {
   readonly clock: Clock

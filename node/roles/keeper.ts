@@ -27,12 +27,13 @@ import {
   type Outcome,
   type PutRequest,
   REFUSAL,
+  REGION_EXTRA,
   type Receipt,
   type RenewRequest,
 } from '../../routing/index.ts'
 import { type ContentRef, locationOf, readContentRef, type ShardStore, verifyContent } from '../../storage/index.ts'
 import { type Copies, possessionProof } from './copies.ts'
-import { type Holders, REGION_EXTRA } from './holders.ts'
+import type { Holders } from './holders.ts'
 
 const DAY_MS = 24 * 60 * 60_000
 /** A lease handed on may not reach further than a fresh one could. */

@@ -38,6 +38,7 @@ import {
   type Outcome,
   type PutRequest,
   REFUSAL,
+  REGION_EXTRA,
   type RemoteRead,
   type RenewRequest,
   RID_SIZE,
@@ -56,7 +57,7 @@ import {
 } from '../../storage/index.ts'
 import type { PeerLink } from '../links.ts'
 import type { Accounts } from './accounts.ts'
-import { type Holders, REGION_EXTRA } from './holders.ts'
+import type { Holders } from './holders.ts'
 import { cut, type Keeper } from './keeper.ts'
 import type { VaultLines } from './vault-lines.ts'
 

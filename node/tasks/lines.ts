@@ -32,6 +32,7 @@ import {
   ownersOf,
   pickRelay,
   pointOnArc,
+  REGION_EXTRA,
   type View,
 } from '../../routing/index.ts'
 import { CircuitError, faultyRelay } from '../circuit-error.ts'
@@ -40,7 +41,6 @@ import type { Guards } from '../guards.ts'
 import { HeldBytes } from '../held-bytes.ts'
 import { type KeptLine, readKeptLines, saveKeptLines } from '../kept-lines.ts'
 import { attachBody } from '../roles/attachments.ts'
-import { REGION_EXTRA } from '../roles/holders.ts'
 import type { Vault } from '../roles/vault.ts'
 import type { SecondRelays } from '../second-relays.ts'
 

@@ -7,6 +7,9 @@ import { fingersOf } from './fingers.ts'
 import { holdsPoint, indexAtOrAfter, isBetween, isUpTo } from './point.ts'
 import { isAlone, type RingState } from './state.ts'
 
+/** Beyond the `copies` that hold a content, so many more members may be asked for it. SPEC requests §6 */
+export const REGION_EXTRA = 4
+
 export type Hop = { readonly own: true } | { readonly hop: NodeId; readonly isOwner: boolean }
 
 /** Whether the location lies after our predecessor, up to and at ourselves; alone, always. */

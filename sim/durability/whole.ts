@@ -32,7 +32,10 @@ export async function runWhole(wish: {
   const { world } = network
   const chance = new Chance(`churn ${wish.seed}`)
   const refs: ContentRef[] = []
-  const workload = new Workload(network, new Chance(`load ${wish.seed}`), (ref) => refs.push(ref))
+  const workload = new Workload(network, new Chance(`load ${wish.seed}`), {
+    sizes: 'mixed',
+    onStored: (ref) => refs.push(ref),
+  })
   await network.start()
   await world.run(() => world.nowMs >= START_MS)
   workload.plan({ fromMs: world.nowMs, untilMs: world.nowMs + MINUTE_MS, puts: wish.puts, gets: 0 })

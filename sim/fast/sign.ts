@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { equalBytes, named32, type PublicKey } from '../../core/index.ts'
+import { mix16, wordOf } from './mix.ts'
 
 export const SIGNATURE_SIZE = 64
 
@@ -13,7 +14,8 @@ export interface SigningKey {
 }
 
 export function signingKeyFromSeed(seed: Uint8Array): SigningKey {
-  const publicKey = named32<'PublicKey'>(hash('public', seed), 'public key')
+  const hash = createHash('sha256').update('public').update(seed).digest()
+  const publicKey = named32<'PublicKey'>(new Uint8Array(hash), 'public key')
   return { publicKey, sign: (message) => signature(publicKey, message) }
 }
 
@@ -27,15 +29,8 @@ export function isSafePublicKey(raw: Uint8Array): boolean {
 }
 
 function signature(publicKey: Uint8Array, message: Uint8Array): Uint8Array {
-  const half = hash('signature', publicKey, message)
+  const quarter = mix16(wordOf(publicKey), message)
   const whole = new Uint8Array(SIGNATURE_SIZE)
-  whole.set(half)
-  whole.set(half, 32)
+  for (let at = 0; at < SIGNATURE_SIZE; at += quarter.length) whole.set(quarter, at)
   return whole
-}
-
-function hash(label: string, ...parts: Uint8Array[]): Uint8Array {
-  const hasher = createHash('sha256').update(label)
-  for (const part of parts) hasher.update(part)
-  return new Uint8Array(hasher.digest())
 }

@@ -5,12 +5,11 @@
  * load. SPEC ring §7, requests §3. Times in milliseconds.
  */
 import { compareBytes, type Location, type NodeId, named32, PROFILES } from '../../core/index.ts'
-import { isBetween, isOwner, nextHop, perfectRing, type RingState, rankOf } from '../../routing/index.ts'
+import { isBetween, isOwner, nextHop, perfectRing, REGION_EXTRA, type RingState, rankOf } from '../../routing/index.ts'
 import type { Chance } from '../chance.ts'
 
 const { successors: SUCCESSORS, copies: COPIES } = PROFILES.production
 /** As in node/roles and node/links.ts. */
-const REGION_EXTRA = 4
 const HOPS_TRIED_MAX = 3
 const SILENCE_MS = 4_000
 const MEMBER_MS_MAX = 3_000

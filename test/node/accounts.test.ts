@@ -139,6 +139,16 @@ describe('accounts of two neighbours', () => {
     expect(chain && judgeChain(chain.ends, chain.opening, chain.entries)).toEqual({ verdict: 'good', isWhole: true })
   })
 
+  it('have what is left unsigned signed a minute later, and not when they are next looked at for another reason', async () => {
+    const { world, one, other, serve } = pair()
+    serve(one, other, 900)
+    serve(other, one, 900)
+    await world.pass(55)
+    const before = [one.report().unsignedGot, other.report().unsignedGot]
+    await world.pass(15)
+    expect([before, one.report().unsignedGot, other.report().unsignedGot]).toEqual([[900, 900], 0, 0])
+  })
+
   it('say nothing before it is on disk', async () => {
     const { world, one, other, serve } = pair()
     let flushed: () => void = () => {}

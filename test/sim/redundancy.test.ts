@@ -2,15 +2,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { compareBytes, type NodeId, named32, PROFILES } from '../../core/index.ts'
-import { ownersOf } from '../../routing/index.ts'
+import { ownersOf, REGION_EXTRA } from '../../routing/index.ts'
 import { Chance } from '../../sim/chance.ts'
 import { contentOf, KeeperRing } from '../../sim/keepers.ts'
 import { World } from '../../sim/world.ts'
 import { type ContentRef, contentRefKey, locationOf, openObject, putObject } from '../../storage/index.ts'
 
 const MINUTE_MS = 60_000
-/** As node/roles/holders.ts: a request may go on so far past the holders. */
-const REGION_EXTRA = 4
 const seeds = fc.integer({ min: 0, max: 2 ** 31 })
 
 async function ringOf(of: { seed: number; nodes: number; copies: number; contents: number }) {

@@ -1,7 +1,9 @@
 /**
  * Seeds that found a fault of the program, replayed on every change: small sizes, so that all of them take half a
  * minute. `commit` mended what the seed found. A change of what a run draws makes another run of a seed; so a fault
- * has a test of its own as well, and this list only asks the old question again. SPEC simulator §2
+ * has a test of its own as well, and this list only asks the old question again. A seed that was seen to pass over its
+ * fault, put back, is taken out: seed 4 of 60 nodes, whose fault (no copies for a neighbour that the view learnt late) is
+ * that of test/planted/04. SPEC simulator §2
  */
 export interface Regression {
   readonly seed: number
@@ -13,14 +15,6 @@ export interface Regression {
 }
 
 export const REGRESSIONS: readonly Regression[] = [
-  {
-    seed: 4,
-    nodes: 60,
-    minutes: 4,
-    puts: 12,
-    commit: '3d5a1e8',
-    found: 'no copies for a neighbour the view learnt late',
-  },
   { seed: 2, nodes: 40, minutes: 4, puts: 12, commit: '8a2f171', found: 'a liar could fill the list of successors' },
   {
     seed: 8,

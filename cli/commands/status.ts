@@ -45,6 +45,7 @@ export function statusText(status: Status): string {
     )
     if (node.corruptDropped > 0) facts.push(['corrupt', `${countText(node.corruptDropped, 'shard')} dropped`])
   }
+  if (status.vault !== undefined) facts.push(['vault', vaultText(status.vault)])
   facts.push(
     ['members', `${status.view.members} known, ${status.view.reachable} reachable`],
     [
@@ -66,6 +67,11 @@ export function statusText(status: Status): string {
     facts.push(['slowed', `by ${countText(ledger.slowedBy, 'busy peer')}; hush ledger tells why`])
   if (status.keeping !== undefined && status.keeping.objects > 0) facts.push(['keeping', keepingText(status.keeping)])
   return factsText(facts)
+}
+
+function vaultText({ lines, attached, blobs, storedBytes, quotaBytes }: NonNullable<Status['vault']>): string {
+  const held = `${countText(blobs, 'blob')}, ${sizeText(storedBytes)} of ${sizeText(quotaBytes)}`
+  return `${held}; serves ${countText(lines, 'keeper')}, served by ${countText(attached, 'line')}`
 }
 
 function readBackText({ waiting, nextInMs, ...done }: NonNullable<Status['readBack']>): string {

@@ -54,6 +54,8 @@ export interface HostParts {
   readonly uploadBytesPerSecond?: number
   readonly quotaBytes: number
   readonly cacheBytes: number
+  /** Absent: no vault, as all nodes of the large runs are. */
+  readonly vaultQuotaBytes?: number
   readonly tamper?: Tamper
   /** Writes down what goes in and out and changes nothing: an honest machine may have it. */
   readonly tap?: Tamper
@@ -66,6 +68,8 @@ export class SimHost {
   readonly site: Site
   readonly disk: SimDisk
   readonly pendingDisk: SimDisk
+  /** What it keeps as a vault. */
+  readonly vaultDisk: SimDisk | undefined
   readonly isClient: boolean
   readonly isHostile: boolean
   /** Will never come back. */
@@ -91,6 +95,8 @@ export class SimHost {
     this.isHostile = parts.tamper !== undefined
     this.disk = new SimDisk(parts.world, parts.chance, parts.quotaBytes)
     this.pendingDisk = new SimDisk(parts.world, parts.chance, 2 ** 30)
+    const { vaultQuotaBytes } = parts
+    this.vaultDisk = vaultQuotaBytes === undefined ? undefined : new SimDisk(parts.world, parts.chance, vaultQuotaBytes)
   }
 
   get name(): string {
@@ -124,6 +130,7 @@ export class SimHost {
         store,
         cache,
         pending: this.pendingDisk.open(life, 0).store,
+        vaultStore: this.vaultDisk?.open(life, 0).store,
       },
       {
         profile: { ...plan.profile, gateways },
@@ -158,6 +165,7 @@ export class SimHost {
     this.node = undefined
     this.disk.crash()
     this.pendingDisk.crash()
+    this.vaultDisk?.crash()
     this.#p.net.cut(endpoint, options)
     this.onCrash()
   }

@@ -46,6 +46,7 @@ export function statusText(status: Status): string {
     if (node.heldPuts !== undefined && node.heldPuts > 0) facts.push(['held back', countText(node.heldPuts, 'shard')])
     if (node.corruptDropped > 0) facts.push(['corrupt', `${countText(node.corruptDropped, 'shard')} dropped`])
   }
+  if (status.vault !== undefined) facts.push(['vault', vaultText(status.vault)])
   facts.push(
     ['members', `${status.view.members} known, ${status.view.reachable} reachable`],
     [
@@ -68,6 +69,11 @@ export function statusText(status: Status): string {
     facts.push(['slowed', `by ${countText(ledger.slowedBy, 'busy peer')}; hush ledger tells why`])
   if (status.keeping !== undefined && status.keeping.objects > 0) facts.push(['keeping', keepingText(status.keeping)])
   return factsText(facts)
+}
+
+function vaultText({ lines, attached, blobs, storedBytes, quotaBytes }: NonNullable<Status['vault']>): string {
+  const held = `${countText(blobs, 'blob')}, ${sizeText(storedBytes)} of ${sizeText(quotaBytes)}`
+  return `${held}; serves ${countText(lines, 'keeper')}, served by ${countText(attached, 'line')}`
 }
 
 function coverText({ sent, back, inPlace, beside }: NonNullable<Status['cover']>): string {

@@ -130,10 +130,8 @@ describe('a read-back', () => {
       await expectPerfect(addressOf(ran))
     }
   })
-})
 
-describe('a put with hold', () => {
-  it('is handed over, is fetched once gateways have let go, and is proven by the read-back', async () => {
+  it('proves what was handed over with --hold, when gateways have let go of it', async () => {
     const bytes = seededBytes(21, SIZE)
     const ran = await net.as('client-a', ['put', await net.newFile(bytes), '--hold', 'minutes', '--json'])
     expect(ran).toMatchObject({ code: 0 })

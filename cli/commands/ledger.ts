@@ -21,8 +21,8 @@ export function ledgerCommand(world: World, setExit: (code: number) => void): Co
       'after',
       `
 A credit is 1 KiB carried over one link. Above zero a balance says that the peer owes this home.
-Under load a peer that owes more than its line waits; one that owes 125% of it shares with all others of that
-kind what little the node has for them. The line grows with what a peer serves.
+Under load a peer that owes more than its allowance waits; one that owes 125% of it shares with all others of that
+kind what little the node has for them. The allowance grows with what a peer serves.
 A PEER is named by the first digits of its id or key.`,
     )
     .action(async (_: unknown, command: Command) => {
@@ -96,7 +96,7 @@ export function reportText({ totals, accounts, load }: LedgerReport): string {
     account.id === undefined ? 'client' : 'member',
     account.balance,
     account.unsignedGiven - account.unsignedGot,
-    account.line,
+    account.allowance,
     account.limit,
     account.peerLimit,
     sizeText(account.given * CREDIT_BYTES),
@@ -105,7 +105,7 @@ export function reportText({ totals, accounts, load }: LedgerReport): string {
     account.fraud ? 'fraud' : account.word,
     account.score.toFixed(2),
   ])
-  const heads = ['balance', 'unsigned', 'line', 'limit', 'ours', 'gave', 'got', 'last entry']
+  const heads = ['balance', 'unsigned', 'allowance', 'limit', 'ours', 'gave', 'got', 'last entry']
   const columns = [
     { head: 'peer' },
     { head: 'kind' },

@@ -104,7 +104,7 @@ export class LedgerCalls {
       peer: toHex(peer),
       ...(id !== undefined && { id }),
       fraud: isFraud,
-      line: Math.floor(standing.line),
+      allowance: Math.floor(standing.allowance),
       word: standing.word,
       score: standing.score,
       ...(heard !== undefined && { heard }),

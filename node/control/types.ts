@@ -288,7 +288,7 @@ export const ledgerAccountSchema = z.object({
   exposure: credits,
   /** What the peer may owe, under load as well, and what it lets this home owe. */
   limit: count,
-  line: count,
+  allowance: count,
   peerLimit: count,
   given: count,
   got: count,

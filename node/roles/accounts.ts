@@ -481,10 +481,10 @@ export class Accounts {
 
   /** Says to a peer that is held back why. */
   #tell(peer: PeerLink, book: Book, nowMs: number): void {
-    const { word, exposure, line } = this.#standing(peer.key)
+    const { word, exposure, allowance } = this.#standing(peer.key)
     if (word === 'serve' || nowMs - book.noticedMs < NOTICE_MS) return
     book.noticedMs = nowMs
-    const notice = { word, exposure: Math.max(0, Math.floor(exposure)), limit: Math.floor(line) }
+    const notice = { word, exposure: Math.max(0, Math.floor(exposure)), limit: Math.floor(allowance) }
     peer.sendMessage(encodeLedgerMessage({ notice }), 'control')
   }
 

@@ -55,7 +55,7 @@ export interface Standing {
   readonly word: Word
   readonly exposure: number
   /** What the peer may owe under load; at most its limit. */
-  readonly line: number
+  readonly allowance: number
   /** 0 to 1; orders peers of one word. */
   readonly score: number
 }
@@ -210,10 +210,11 @@ export class Account {
 
   standing({ isMember, members }: Place): Standing {
     const exposure = this.exposure + this.#reserved
-    const line = Math.min(this.#limit, (isMember ? NEWCOMER_CREDITS : 0) + this.#got * members)
-    const word = this.isOut || exposure > 1.25 * line - ROOM_MIN ? 'refuse' : exposure > line ? 'delay' : 'serve'
-    const room = line === 0 ? 0 : Math.max(0, Math.min(1, (line - exposure) / line))
-    return { word, exposure, line, score: room * this.reliability }
+    const allowance = Math.min(this.#limit, (isMember ? NEWCOMER_CREDITS : 0) + this.#got * members)
+    const word =
+      this.isOut || exposure > 1.25 * allowance - ROOM_MIN ? 'refuse' : exposure > allowance ? 'delay' : 'serve'
+    const room = allowance === 0 ? 0 : Math.max(0, Math.min(1, (allowance - exposure) / allowance))
+    return { word, exposure, allowance, score: room * this.reliability }
   }
 
   /** Nothing is to be forgiven, and no answer is awaited: seconds change nothing. */

@@ -81,7 +81,7 @@ describe('a client that never serves, under load', () => {
     }
     expect(atGuard.accounts.find((account) => account.peer === own.key)).toMatchObject({
       word: 'refuse',
-      line: 0,
+      allowance: 0,
       merit: 0,
       got: 0,
     })

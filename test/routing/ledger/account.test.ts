@@ -33,9 +33,9 @@ describe('an account', () => {
     expect(own.standing(MEMBER).word).toBe('refuse')
   })
 
-  it('turns from serve to delay at the line and to refuse where no shard fits any more', () => {
+  it('turns from serve to delay at the allowance and to refuse where no shard fits any more', () => {
     const own = account()
-    // It has served enough for a line as long as the limit.
+    // It has served enough for an allowance as long as the limit.
     own.took(4_096, at(0))
     own.gave(8_192, 0)
     expect(own.standing(MEMBER).word).toBe('serve')
@@ -57,8 +57,8 @@ describe('an account', () => {
 
   it('lends a member that never served less than 1 MiB under load, and a client nothing', () => {
     const own = account()
-    expect(own.standing(CLIENT)).toMatchObject({ word: 'refuse', line: 0 })
-    expect(own.standing(MEMBER)).toMatchObject({ word: 'serve', line: 800 })
+    expect(own.standing(CLIENT)).toMatchObject({ word: 'refuse', allowance: 0 })
+    expect(own.standing(MEMBER)).toMatchObject({ word: 'serve', allowance: 800 })
     own.gave(801, 0)
     expect(own.standing(MEMBER).word).toBe('delay')
     own.gave(138, 0)

@@ -34,6 +34,10 @@ export const LABELS = {
   repairSubject: 'hush/1/repair-subject',
   possession: 'hush/1/possession',
 
+  // vaults
+  vaultLine: 'hush/1/vault-line',
+  vaultDrop: 'hush/1/vault-drop',
+
   // ledgers
   ledgerPair: 'hush/1/ledger-pair',
   ledgerLink: 'hush/1/ledger-link',

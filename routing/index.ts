@@ -141,6 +141,7 @@ export {
   encodeRingWait,
   type GetRequest,
   HAVE_REFS_MAX,
+  HELD,
   isWhole,
   LEASE_DAYS_MAX,
   type LeafRange,

@@ -111,6 +111,8 @@ export class SimDisk {
   records(life: Life): RecordStore {
     return {
       list: (prefix, limit) => this.#records.list(prefix, limit),
+      get: (key) => this.#records.get(key),
+      range: (span, limit) => this.#records.range(span, limit),
       write: async (changes) => {
         const kept = changes.map(({ key, value }) => ({ key: key.slice(), value: value?.slice() }))
         await this.#world.sleep(this.flushMs)

@@ -24,6 +24,18 @@ export interface Profile {
   readonly copies: number
   /** Keepers compare what they hold with their neighbours so often, besides at each ring change. */
   readonly reconcileEveryMs: number
+  /** Keepers that a vault serves at a time; 0: there are no vaults. SPEC vaults §2 */
+  readonly vaultLines: number
+  /** Blobs a keeper gives a new line at most ... */
+  readonly vaultSlots: number
+  /** ... and twice as many after each such time that the line has passed all audits. */
+  readonly vaultSlotsDoubleMs: number
+  /** What lies behind a line is replaced when the line was absent for so long. SPEC vaults §7 */
+  readonly vaultAbsentMs: number
+  /** A vault that leaves waits so long for its keepers to move what it holds. */
+  readonly vaultDrainMs: number
+  /** The same line is audited so often. SPEC vaults §7 */
+  readonly vaultAuditEveryMs: number
 }
 
 export type ProfileName = 'production' | 'testnet'
@@ -48,6 +60,13 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     gateways: 11,
     copies: 2,
     reconcileEveryMs: HOUR,
+    vaultLines: 8,
+    vaultSlots: 64,
+    vaultSlotsDoubleMs: 3 * DAY,
+    vaultAbsentMs: DAY,
+    vaultDrainMs: 5 * MINUTE,
+    // 64 leaves a day.
+    vaultAuditEveryMs: DAY / 64,
   },
   testnet: {
     name: 'testnet',
@@ -63,5 +82,11 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     gateways: 11,
     copies: 2,
     reconcileEveryMs: 5 * MINUTE,
+    vaultLines: 8,
+    vaultSlots: 4_096,
+    vaultSlotsDoubleMs: 3 * DAY,
+    vaultAbsentMs: 20 * SECOND,
+    vaultDrainMs: 30 * SECOND,
+    vaultAuditEveryMs: 5 * SECOND,
   },
 }

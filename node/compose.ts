@@ -364,10 +364,10 @@ export class HushNode {
       ;({ nonce, id } = solved)
       await node.saveNonce(nonce)
     }
-    const { store, cache, clock, jitter, random, log, state } = this.#p
+    const { store, cache, clock, jitter, random, log, state, records } = this.#p
     const addresses = node.advertise.length > 0 ? node.advertise : [this.address]
     this.member = new Member(
-      { clock, jitter, random, log, state, store, cache },
+      { clock, jitter, random, log, state, store, cache, records },
       {
         id,
         key: this.#key,

@@ -12,6 +12,7 @@ import {
   type NetworkId,
   type NodeId,
   type Profile,
+  type RecordStore,
   type SecretRandom,
   type StateStore,
 } from '../core/index.ts'
@@ -27,7 +28,7 @@ import {
   signDescriptor,
   type View,
 } from '../routing/index.ts'
-import type { ShardCache, ShardStore } from '../storage/index.ts'
+import { PointerStore, type ShardCache, type ShardStore } from '../storage/index.ts'
 import type { Calls } from './calls.ts'
 import type { CircuitTable } from './circuit-table.ts'
 import type { Gate } from './gate.ts'
@@ -38,6 +39,8 @@ import type { Keeper } from './roles/keeper.ts'
 import { makeKeeping } from './roles/keeping.ts'
 import { Relay } from './roles/relay.ts'
 import { Router } from './roles/router.ts'
+import type { Tending } from './roles/tending.ts'
+import { Audits } from './tasks/audits.ts'
 import { Reconcile } from './tasks/reconcile.ts'
 import { RingUpkeep } from './tasks/ring-upkeep.ts'
 
@@ -53,6 +56,7 @@ export interface MemberPorts {
   readonly state: StateStore
   readonly store: ShardStore
   readonly cache: ShardCache
+  readonly records: RecordStore
 }
 
 export interface MemberSettings {
@@ -81,6 +85,10 @@ export class Member {
   readonly router: Router
   readonly relay: Relay
   readonly reconcile: Reconcile
+  /** Where lies what this node answers for and does not hold itself. */
+  readonly pointers: PointerStore
+  readonly tending: Tending
+  readonly #audits: Audits
   readonly #p: MemberPorts
   readonly #s: MemberSettings
   readonly #onionKey: ExchangeKey
@@ -96,9 +104,12 @@ export class Member {
     const { profile, networkId, view, calls, accounts, gate, circuits, reach, key } = settings
     this.#onionKey = exchangeKeyFromSeed(settings.onionSeed)
     this.#descriptor = this.#sign()
+    const pointers = new PointerStore(ports.records)
     const keeping = makeKeeping({
       clock,
+      jitter,
       log,
+      pointers,
       random,
       store,
       calls,
@@ -112,7 +123,10 @@ export class Member {
     })
     const { holders } = keeping
     this.keeper = keeping.keeper
+    this.pointers = pointers
+    this.tending = keeping.tending
     this.reconcile = new Reconcile({ clock, jitter, log, profile, ...keeping })
+    this.#audits = new Audits({ clock, jitter, log, profile, ...keeping })
     this.ring = new RingUpkeep({
       clock,
       jitter,
@@ -166,6 +180,7 @@ export class Member {
       this.#p.log('error', 'ring upkeep ended', { reason: messageOf(error) })
     })
     this.reconcile.start()
+    this.#audits.start()
     this.#renewDescriptor()
     this.#expireLeases()
   }
@@ -218,6 +233,7 @@ export class Member {
     this.#isStopped = true
     this.ring.stop()
     this.reconcile.stop()
+    this.#audits.stop()
   }
 
   async #answer(peer: PeerLink, call: Call): Promise<void> {
@@ -266,6 +282,9 @@ export class Member {
       if (this.#isStopped) return
       const expired = this.#p.store.expire(this.#p.clock.nowMs(), EXPIRE_PAGE)
       if (expired > 0) this.#p.log('info', 'leases ended', { expired })
+      this.pointers.expire(this.#p.clock.nowMs(), EXPIRE_PAGE).catch((error: unknown) => {
+        this.#p.log('error', 'pointers could not be removed', { reason: messageOf(error) })
+      })
       this.#expireLeases()
     })
   }

@@ -158,7 +158,7 @@ export {
   WHOLE,
 } from './request/messages.ts'
 export { fingersOf } from './ring/fingers.ts'
-export { distance, isBetween, isUpTo } from './ring/point.ts'
+export { distance, isBetween, isUpTo, pointAfter } from './ring/point.ts'
 export { type Hop, isOwner, nextHop, ownersOf, rankOf } from './ring/route.ts'
 export { answerOf, isAlone, perfectRing, type RingAnswer, type RingState } from './ring/state.ts'
 export {

@@ -5,7 +5,7 @@
  * A change is seen by readers at once; its promise waits for the disk. What was changed twice meanwhile is written
  * in that order.
  */
-import { concatBytes, fromUtf8, MalformedError, type RecordStore } from '../core/index.ts'
+import { concatBytes, fromUtf8, keyOf, MalformedError, type PublicKey, type RecordStore } from '../core/index.ts'
 import type { ContentRef } from './content-ref.ts'
 import { decodePointer, encodePointer, type Pointer } from './pointer.ts'
 import { type ArcRange, keySpans, refOfKey, type StoredShard, storeKey } from './shard-store/port.ts'
@@ -32,6 +32,7 @@ export class PointerStore {
   /** What readers see of keys that are being written; null: removed. */
   readonly #written = new Map<string, Pointer | null>()
   #lookedAt: ContentRef | undefined
+  readonly #onLines = new Map<string, number>()
   #count = 0
   #withTwo = 0
 
@@ -42,7 +43,7 @@ export class PointerStore {
   }
 
   get(ref: ContentRef): Pointer | undefined {
-    const key = keyOf(ref)
+    const key = recordKey(ref)
     const written = this.#written.get(nameOf(key))
     if (written !== undefined) return written ?? undefined
     const value = this.#records.get(key)
@@ -55,7 +56,7 @@ export class PointerStore {
     if (held === undefined && this.#count >= this.#countMax) return 'full'
     this.#tally(held, -1)
     this.#tally(pointer, 1)
-    await this.#write(keyOf(ref), pointer)
+    await this.#write(recordKey(ref), pointer)
     return 'stored'
   }
 
@@ -64,7 +65,7 @@ export class PointerStore {
     const held = this.get(ref)
     if (held === undefined) return false
     this.#tally(held, -1)
-    await this.#write(keyOf(ref), null)
+    await this.#write(recordKey(ref), null)
     return true
   }
 
@@ -110,6 +111,11 @@ export class PointerStore {
     return undefined
   }
 
+  /** Places on that line. */
+  onLine(line: PublicKey): number {
+    return this.#onLines.get(keyOf(line)) ?? 0
+  }
+
   usage(): PointerUsage {
     return { count: this.#count, withTwo: this.#withTwo }
   }
@@ -128,6 +134,11 @@ export class PointerStore {
     if (pointer === undefined) return
     this.#count += by
     if (pointer.places.length > 1) this.#withTwo += by
+    for (const { line } of pointer.places) {
+      const onLine = (this.#onLines.get(keyOf(line)) ?? 0) + by
+      if (onLine > 0) this.#onLines.set(keyOf(line), onLine)
+      else this.#onLines.delete(keyOf(line))
+    }
   }
 
   #countAll(): void {
@@ -141,7 +152,7 @@ export class PointerStore {
   }
 }
 
-function keyOf(ref: ContentRef): Uint8Array {
+function recordKey(ref: ContentRef): Uint8Array {
   return concatBytes(PREFIX, storeKey(ref))
 }
 /** Each letter a byte: for maps. */

@@ -238,6 +238,9 @@ export class Router {
         this.counts.cacheHits++
         return cut(cached, get.range)
       }
+      const reading = keeper.readVaulted(ref, get.range)
+      const vaulted = reading && (await reading)
+      if (vaulted !== undefined) return vaulted
     }
     if (place === 'elsewhere') return this.#forwardGet(ref, get)
     // In the region, on a miss or to be passed over: only clockwise, and only so far.

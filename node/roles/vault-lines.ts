@@ -48,6 +48,8 @@ export interface VaultLines {
   keep(line: PublicKey, blob: Blob): Promise<'kept' | 'full' | 'failed'>
   /** Over a line attached here, else along the ring; checked against the root. Undefined: not had. */
   read(place: BlobPlace, ask: ReadAsk): Promise<BlobLeaves | undefined>
+  /** As `read`, over a line attached here only. */
+  readHere(place: BlobPlace, ask: ReadAsk): Promise<BlobLeaves | undefined>
   /** Over lines attached here only; true when the vault says that it is gone. */
   drop(place: BlobPlace, secret: Uint8Array): Promise<boolean>
   /** Monotonic ms since which no line with this key is attached here; undefined: it is attached, or never was. */
@@ -56,4 +58,19 @@ export interface VaultLines {
   audited(line: PublicKey, hasPassed: boolean): void
   /** How many blobs a leaving line still has to be relieved of; asked when its vault says LEAVE. */
   onLeave: (line: PublicKey) => number
+  /** How many blobs this keeper knows on a line: what its slots are taken by, besides those being kept just now. */
+  blobsOn: (line: PublicKey) => number
+}
+
+/** Where there are no vaults: nothing is attached, nothing is had. */
+export const NO_LINES: VaultLines = {
+  attached: () => [],
+  keep: async () => 'failed',
+  read: async () => undefined,
+  readHere: async () => undefined,
+  drop: async () => false,
+  absentSinceMs: () => undefined,
+  audited: () => {},
+  onLeave: () => 0,
+  blobsOn: () => 0,
 }

@@ -28,6 +28,17 @@ export function distance(from: Uint8Array, to: Uint8Array): bigint {
   return steps < 0n ? steps + CIRCLE : steps
 }
 
+/** The point `count` of `parts` of the circle after `from`; undefined when that is all of it. */
+export function pointAfter(
+  from: Uint8Array,
+  share: { readonly parts: number; readonly count: number },
+): Uint8Array | undefined {
+  if (share.count >= share.parts) return undefined
+  const steps = (CIRCLE / BigInt(share.parts)) * BigInt(share.count)
+  const point = (BigInt(`0x${toHex(from)}`) + steps) % CIRCLE
+  return Uint8Array.from(point.toString(16).padStart(64, '0').match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))
+}
+
 /**
  * Index of the first of `sorted` at or after `point`, past zero if need be: what answers for it.
  * `sorted` rises, without duplicates. 0 for an empty list, which has no such index.

@@ -42,7 +42,7 @@ describe('a hop', () => {
       view,
       // Nothing is held here, and every location is somebody else's.
       holders: { rankOf: () => MEMBERS } as unknown as Holders,
-      keeper: { read: () => undefined } as unknown as Keeper,
+      keeper: { read: () => undefined, readVaulted: () => undefined } as unknown as Keeper,
       cache: openMemoryStore({ quotaBytes: 1, cacheBytes: 0 }).cache,
       selfId: self,
       copies: 2,

@@ -44,6 +44,12 @@ export interface CircuitKeys {
   readonly backward: Uint8Array
 }
 
+/** What a handshake gives both ends. */
+export interface HandshakeKeys extends CircuitKeys {
+  /** Names this one handshake to both ends and to nobody else: what is signed over it is good here only. 32 bytes. */
+  readonly binding: Uint8Array
+}
+
 /** What both sides know without being told; a difference in any makes the handshake fail. */
 export interface HandshakeScene {
   readonly networkId: NetworkId
@@ -56,7 +62,7 @@ export interface StartedHandshake {
   /** HANDSHAKE_MESSAGE_SIZE bytes for the relay. */
   readonly message: Uint8Array
   /** The keys, or undefined when the reply is not from that relay for this message; then give the circuit up. */
-  finish(reply: Uint8Array): CircuitKeys | undefined
+  finish(reply: Uint8Array): HandshakeKeys | undefined
 }
 
 /** Undefined when the relay's onion key is no usable key. Draws 32, then 64 bytes. */
@@ -93,7 +99,7 @@ export function answerHandshake(
     readonly onionKeys: readonly ExchangeKey[]
     readonly message: Uint8Array
   },
-): { reply: Uint8Array; keys: CircuitKeys } | undefined {
+): { reply: Uint8Array; keys: HandshakeKeys } | undefined {
   const { message } = asked
   if (!isHop(asked.hop) || message.length !== HANDSHAKE_MESSAGE_SIZE || message[0] !== SUITE) return undefined
   if (!equalBytes(message.subarray(1, 33), asked.relayId)) return undefined
@@ -151,10 +157,10 @@ function transcriptOf(scene: HandshakeScene, message: Uint8Array, opening: Uint8
   return tagged(LABELS.handshakeTranscript, sceneOf(scene), message, opening)
 }
 
-function deriveKeys(secret: Uint8Array, transcript: Uint8Array): { auth: Uint8Array; keys: CircuitKeys } {
-  const derived = hkdf({ secret, label: LABELS.handshakeKeys, context: transcript, length: 96 })
+function deriveKeys(secret: Uint8Array, transcript: Uint8Array): { auth: Uint8Array; keys: HandshakeKeys } {
+  const derived = hkdf({ secret, label: LABELS.handshakeKeys, context: transcript, length: 128 })
   return {
     auth: derived.slice(0, 32),
-    keys: { forward: derived.slice(32, 64), backward: derived.slice(64, 96) },
+    keys: { forward: derived.slice(32, 64), backward: derived.slice(64, 96), binding: derived.slice(96, 128) },
   }
 }

@@ -10,6 +10,7 @@ export {
   clientKeyOf,
   HANDSHAKE_MESSAGE_SIZE,
   HANDSHAKE_REPLY_SIZE,
+  type HandshakeKeys,
 } from './handshake.ts'
 export { sha256, tagged } from './hash.ts'
 export { nodeIdOf, solveIdentity } from './identity.ts'

@@ -16,7 +16,8 @@ import {
   UnavailableError,
 } from '../core/index.ts'
 import { areApart, type Descriptor, pickMiddle, type View } from '../routing/index.ts'
-import { CircuitError, ClientCircuit, type ClientCircuitPorts } from './client-circuit.ts'
+import { CircuitError, faultyRelay } from './circuit-error.ts'
+import { ClientCircuit, type ClientCircuitPorts } from './client-circuit.ts'
 import type { Guards } from './guards.ts'
 
 /** Circuits built at the same time: a handshake costs milliseconds at each hop. */
@@ -257,8 +258,7 @@ export class CircuitPool {
     try {
       return await ClientCircuit.build(this.#p, { guard: taken.link, path })
     } catch (error) {
-      const hop = error instanceof CircuitError && error.isHopAtFault ? error.hop : undefined
-      const failed = hop === undefined ? undefined : path[hop - 1]
+      const failed = faultyRelay(error, path)
       if (failed !== undefined) view.markFailed(failed.id, clock.nowMs())
       throw error
     }

@@ -15,7 +15,6 @@ import {
   relayDataSizeMax,
   type SecretRandom,
   type Timer,
-  UnavailableError,
 } from '../core/index.ts'
 import { beginHandshake, clientKeyOf } from '../crypto/index.ts'
 import {
@@ -26,45 +25,27 @@ import {
   DESTROY_REASONS,
   type Descriptor,
   type DestroyReason,
-  decodeAck,
   decodeCreated,
   decodeExtended,
   decodeExtendFailed,
   EXTEND_FAILURES,
   effortAsked,
   effortOfExtendFailed,
-  encodeAck,
   encodeCreate,
   encodeExtend,
-  isWindowed,
   RELAY_COMMANDS,
-  ReceiveWindow,
   type RelayMessage,
-  SendWindow,
-  StreamJoiner,
-  splitForStream,
 } from '../routing/index.ts'
+import { CircuitError } from './circuit-error.ts'
+import { type AskOptions, CircuitStreams } from './circuit-streams.ts'
 import type { CircuitEnd, CircuitTable } from './circuit-table.ts'
+import type { HeldBytes } from './held-bytes.ts'
 import type { PeerLink } from './links.ts'
 import type { PuzzleSolver } from './puzzle-solver.ts'
 
 const HOP_TIMEOUT_MS = 10_000
 /** How often a hop may ask for work, each time for more than before. */
 const PUZZLES_MAX = 3
-
-/** A circuit could not be built, or broke; `hop` (from 1) is where, when that can be told. */
-export class CircuitError extends UnavailableError {
-  readonly code = 'ERR_CIRCUIT'
-  readonly hop: number | undefined
-  /** The hop itself is to blame, as far as the one before it says. */
-  readonly isHopAtFault: boolean
-  constructor(what: string, where: { hop?: number; isHopAtFault?: boolean } = {}) {
-    super(where.hop === undefined ? what : `${what} (at the ${ROLE[where.hop - 1] ?? 'relay'})`)
-    this.hop = where.hop
-    this.isHopAtFault = where.isHopAtFault ?? false
-  }
-}
-const ROLE = ['guard', 'middle', 'gateway']
 
 export interface ClientCircuitPorts {
   readonly clock: Clock
@@ -74,48 +55,56 @@ export interface ClientCircuitPorts {
   readonly puzzles: PuzzleSolver
 }
 
+export interface CircuitWay {
+  readonly guard: PeerLink
+  readonly path: readonly Descriptor[]
+  /** Counts what the circuit holds in memory; where the last relay asks, that is its doing. */
+  readonly held?: HeldBytes<ClientCircuit>
+}
+
 /** What answers a CREATE or EXTEND: the handshake's reply, or the effort that the relay asks for first. */
 type HopAnswer = Uint8Array | { readonly effort: number }
-
-interface Waiting {
-  settle(answer: Uint8Array | CircuitError): void
-}
 
 export class ClientCircuit implements CircuitEnd {
   readonly path: readonly Descriptor[]
   readonly openedMs: number
   /** Called once when the circuit is no more. */
   onClosed: () => void = () => {}
+  /** What the last relay asks on streams of its own; over a line only. SPEC vaults §3 */
+  onAsked: ((question: Uint8Array) => Promise<Uint8Array>) | undefined
   readonly #p: ClientCircuitPorts
   readonly #peer: PeerLink
   readonly #layers: ClientLayers
   #circuit: number | undefined
   #isClosed = false
   #answer: ((message: RelayMessage | Uint8Array | CircuitError | { readonly effort: number }) => void) | undefined
-  #stream = 0
   #reserved = 0
-  readonly #requests = new Map<number, Waiting>()
-  /** Requests nobody waits for any more: to the gateway they are open until it has answered. */
-  readonly #givenUp = new Set<number>()
-  readonly #outbox: RelayMessage[] = []
-  readonly #sendWindow = new SendWindow()
-  readonly #receiveWindow = new ReceiveWindow()
-  readonly #joiner: StreamJoiner
+  #binding: Uint8Array | undefined
+  readonly #streams: CircuitStreams
 
-  private constructor(ports: ClientCircuitPorts, from: { guard: PeerLink; path: readonly Descriptor[] }) {
+  private constructor(ports: ClientCircuitPorts, from: CircuitWay) {
     this.#p = ports
     this.#peer = from.guard
     this.path = from.path
     this.openedMs = ports.clock.monotonicMs()
     this.#layers = new ClientLayers()
-    this.#joiner = new StreamJoiner({ dataSizeMax: relayDataSizeMax(from.path.length) })
+    const last = from.path.length
+    this.#streams = new CircuitStreams({
+      clock: ports.clock,
+      end: 'client',
+      dataSizeMax: relayDataSizeMax(last),
+      send: (message) => (this.#send(last, message) ? this.#layers.sealedTag(last) : undefined),
+      answer: async (question) => {
+        if (this.onAsked === undefined) throw new MalformedError('malformed circuit: asks a client')
+        return this.onAsked(question)
+      },
+      onFailed: () => this.close(DESTROY_REASONS.failed),
+      onHeld: from.held && ((sizeBytes) => from.held?.set(this, sizeBytes)),
+    })
   }
 
   /** Throws CircuitError. */
-  static async build(
-    ports: ClientCircuitPorts,
-    from: { guard: PeerLink; path: readonly Descriptor[] },
-  ): Promise<ClientCircuit> {
+  static async build(ports: ClientCircuitPorts, from: CircuitWay): Promise<ClientCircuit> {
     const circuit = new ClientCircuit(ports, from)
     try {
       for (let hop = 1; hop <= from.path.length; hop++) await circuit.#addHop(hop)
@@ -135,7 +124,7 @@ export class ClientCircuit implements CircuitEnd {
     return !this.#isClosed
   }
   get outstanding(): number {
-    return this.#requests.size + this.#givenUp.size + this.#reserved
+    return this.#streams.outstanding + this.#reserved
   }
   get hasRoom(): boolean {
     return this.isOpen && this.outstanding < CIRCUIT_REQUESTS_MAX
@@ -146,30 +135,17 @@ export class ClientCircuit implements CircuitEnd {
     this.#reserved++
   }
 
+  /** What the last relay's handshake gave both ends. 32 bytes. */
+  get binding(): Uint8Array {
+    assert(this.#binding !== undefined, 'the circuit is built')
+    return this.#binding
+  }
+
   /** The gateway's answer to a request. Throws CircuitError: broken, full, or silent for so long. */
-  request(bytes: Uint8Array, options: { timeoutMs: number; signal?: AbortSignal }): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
-      if (this.#reserved > 0) this.#reserved--
-      if (!this.hasRoom) return reject(new CircuitError('the circuit is closed or full'))
-      if (options.signal?.aborted) return reject(new CircuitError('no longer wanted'))
-      const stream = this.#nextStream()
-      const settle = (answer: Uint8Array | CircuitError): void => {
-        timer.cancel()
-        options.signal?.removeEventListener('abort', onAbort)
-        this.#requests.delete(stream)
-        if (answer instanceof Uint8Array) resolve(answer)
-        else {
-          this.#givenUp.add(stream)
-          reject(answer)
-        }
-      }
-      const onAbort = (): void => settle(new CircuitError('no longer wanted'))
-      const timer = this.#p.clock.setTimer(options.timeoutMs, () => settle(new CircuitError('no answer in time')))
-      options.signal?.addEventListener('abort', onAbort, { once: true })
-      this.#requests.set(stream, { settle })
-      this.#outbox.push(...splitForStream(stream, bytes, relayDataSizeMax(this.path.length)))
-      this.#flush()
-    })
+  async request(bytes: Uint8Array, options: AskOptions): Promise<Uint8Array> {
+    if (this.#reserved > 0) this.#reserved--
+    if (!this.hasRoom) throw new CircuitError('the circuit is closed or full')
+    return this.#streams.ask(bytes, options)
   }
 
   close(reason: DestroyReason = DESTROY_REASONS.finished): void {
@@ -206,42 +182,30 @@ export class ClientCircuit implements CircuitEnd {
   }
 
   #take(message: RelayMessage, from: { hop: number; tag: Uint8Array }): void {
-    const { command, stream } = message
+    const { command } = message
     if (command === RELAY_COMMANDS.extended || command === RELAY_COMMANDS.extendFailed) {
       // Only the hop that was asked to extend may say so.
       if (from.hop === this.#layers.hops) this.#answer?.(message)
       return
     }
     if (from.hop !== this.path.length) throw new MalformedError('malformed circuit: not from the gateway')
-    if (isWindowed(command)) {
-      if (!this.#receiveWindow.received(from.tag)) throw new MalformedError('malformed circuit: window overrun')
-      const answer = this.#joiner.add(message)
-      if (answer !== undefined && !this.#givenUp.delete(stream)) this.#requests.get(stream)?.settle(answer)
-      for (let due = this.#receiveWindow.takeAck(); due !== undefined; due = this.#receiveWindow.takeAck()) {
-        this.#send(from.hop, { command: RELAY_COMMANDS.ack, stream: 0, data: encodeAck(due) })
-      }
-    } else if (command === RELAY_COMMANDS.ack) {
-      if (!this.#sendWindow.acknowledge(decodeAck(message.data)))
-        throw new MalformedError('malformed circuit: false ack')
-      this.#flush()
-    } else if (command !== RELAY_COMMANDS.drop) {
-      throw new MalformedError('malformed circuit: not for a client')
-    }
+    if (!this.#streams.take(message, from.tag)) throw new MalformedError('malformed circuit: not for a client')
   }
 
   async #addHop(hop: number): Promise<void> {
+    const hops = this.path.length
     const relay = this.path[hop - 1]
     assert(relay !== undefined, 'the hop is on the path')
     const { random, networkId } = this.#p
     const handshake = beginHandshake({ random, networkId, relayId: relay.id, hop, onionKey: relay.onionKey })
-    if (handshake === undefined) throw new CircuitError('unusable onion key', { hop, isHopAtFault: true })
+    if (handshake === undefined) throw new CircuitError('unusable onion key', { hop, hops, isHopAtFault: true })
     const { message } = handshake
     let answer: HopAnswer = { effort: 0 }
     let effort = 0
     for (let puzzles = 0; !(answer instanceof Uint8Array); puzzles++) {
       const proof = puzzles === 0 ? undefined : await this.#work(relay, { message, effort })
       if (puzzles > PUZZLES_MAX || (puzzles > 0 && proof === undefined)) {
-        throw new CircuitError('a relay asks for more work than is worth it', { hop })
+        throw new CircuitError('a relay asks for more work than is worth it', { hop, hops })
       }
       answer = await this.#ask(hop, () => {
         const create = { hop, message, proof }
@@ -253,8 +217,9 @@ export class ClientCircuit implements CircuitEnd {
       if (!(answer instanceof Uint8Array)) effort = Math.max(answer.effort, effort + 1)
     }
     const keys = handshake.finish(answer)
-    if (keys === undefined) throw new CircuitError('the handshake failed', { hop, isHopAtFault: true })
+    if (keys === undefined) throw new CircuitError('the handshake failed', { hop, hops, isHopAtFault: true })
     this.#layers.addHop(keys)
+    this.#binding = keys.binding
   }
 
   #work(relay: Descriptor, asked: { message: Uint8Array; effort: number }) {
@@ -269,6 +234,7 @@ export class ClientCircuit implements CircuitEnd {
 
   /** Sends, then waits for what answers a CREATE or EXTEND. */
   #ask(hop: number, send: () => boolean): Promise<HopAnswer> {
+    const hops = this.path.length
     return new Promise((resolve, reject) => {
       let timer: Timer | undefined
       this.#answer = (answer) => {
@@ -280,22 +246,14 @@ export class ClientCircuit implements CircuitEnd {
         const reason = decodeExtendFailed(answer.data)
         if (reason === EXTEND_FAILURES.puzzle) return resolve({ effort: effortOfExtendFailed(answer.data) })
         const isHopAtFault = reason !== EXTEND_FAILURES.busy
-        reject(new CircuitError('the circuit could not be extended', { hop, isHopAtFault }))
+        reject(new CircuitError('the circuit could not be extended', { hop, hops, isHopAtFault }))
       }
       timer = this.#p.clock.setTimer(HOP_TIMEOUT_MS, () =>
-        this.#answer?.(new CircuitError('no answer to the handshake', { hop, isHopAtFault: true })),
+        this.#answer?.(new CircuitError('no answer to the handshake', { hop, hops, isHopAtFault: true })),
       )
-      if (this.#isClosed || !send()) this.#answer(new CircuitError('the circuit broke while it was built', { hop }))
+      if (this.#isClosed || !send())
+        this.#answer(new CircuitError('the circuit broke while it was built', { hop, hops }))
     })
-  }
-
-  #flush(): void {
-    const last = this.path.length
-    while (!this.#isClosed && this.#sendWindow.room > 0) {
-      const message = this.#outbox.shift()
-      if (message === undefined) return
-      if (this.#send(last, message)) this.#sendWindow.sent(this.#layers.sealedTag(last))
-    }
   }
 
   #send(hop: number, message: RelayMessage): boolean {
@@ -310,16 +268,8 @@ export class ClientCircuit implements CircuitEnd {
   #end(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    const broken = new CircuitError('the circuit broke')
-    this.#answer?.(broken)
-    for (const waiting of [...this.#requests.values()]) waiting.settle(broken)
-    this.#outbox.length = 0
+    this.#answer?.(new CircuitError('the circuit broke'))
+    this.#streams.end()
     this.onClosed()
-  }
-
-  #nextStream(): number {
-    do this.#stream = (this.#stream % 0xffff) + 1
-    while (this.#requests.has(this.#stream) || this.#givenUp.has(this.#stream))
-    return this.#stream
   }
 }

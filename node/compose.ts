@@ -70,8 +70,10 @@ export interface NodePorts {
   readonly cache: ShardCache
   /** Shards of own puts that have no keeper yet. */
   readonly pending: ShardStore
-  /** What both ends of links have signed of their ledgers. */
+  /** What both ends of links have signed of their ledgers; what keepers and vaults know of lines and blobs. */
   readonly records: RecordStore
+  /** What a node keeps as a vault; absent: it is none, and uses none. SPEC vaults §2 */
+  readonly vaultStore?: ShardStore | undefined
 }
 
 export interface NodeSettings {
@@ -196,6 +198,7 @@ export class HushNode {
       jitter,
       log,
       state,
+      stateKey: 'guards',
       profile,
       view: this.view,
       networkCreatedMs: settings.networkCreatedMs,
@@ -364,10 +367,10 @@ export class HushNode {
       ;({ nonce, id } = solved)
       await node.saveNonce(nonce)
     }
-    const { store, cache, clock, jitter, random, log, state, records } = this.#p
+    const { store, cache, clock, jitter, random, log, state, records, vaultStore } = this.#p
     const addresses = node.advertise.length > 0 ? node.advertise : [this.address]
     this.member = new Member(
-      { clock, jitter, random, log, state, store, cache, records },
+      { clock, jitter, random, log, state, store, cache, records, vaultStore },
       {
         id,
         key: this.#key,
@@ -383,6 +386,10 @@ export class HushNode {
         accounts: this.accounts,
         gate: this.gate,
         circuits: this.circuits,
+        puzzles: this.puzzles,
+        networkCreatedMs: this.settings.networkCreatedMs,
+        hasPrefixLimits: this.settings.hasPrefixLimits,
+        mayDial: this.settings.mayDial,
         reach: (other) => this.reach(other),
         admit: (descriptors) => this.admit(descriptors),
       },
@@ -417,7 +424,8 @@ export class HushNode {
   #standingOf(peer: PeerLink): Standing {
     const id = peer.id ?? this.view.byKey(peer.key)?.id
     if (id === undefined) return peer.isDialer ? 'member' : 'stranger'
-    return this.guards.has(id) || this.member?.ring.isNeighbour(id) === true ? 'kept' : 'member'
+    const isGuard = this.guards.has(id) || this.member?.hasVaultGuard(id) === true
+    return isGuard || this.member?.ring.isNeighbour(id) === true ? 'kept' : 'member'
   }
 
   /** A peer shows who it is: the key of its descriptor must be the key of its link. */

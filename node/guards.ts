@@ -33,7 +33,6 @@ const GUARDS_KEPT = 2
 const GUARDS_MAX = 6
 /** A guard that could not be reached is tried again after so long. */
 const RETRY_MS = 20_000
-const STATE_KEY = 'guards'
 const VERSION = 2
 /** Those of a descriptor. */
 const ADDRESSES_MAX = 2
@@ -52,6 +51,8 @@ export interface GuardsPorts {
   readonly jitter: Jitter
   readonly log: Log
   readonly state: StateStore
+  /** Where this set is kept in `state`. */
+  readonly stateKey: string
   readonly profile: Profile
   readonly view: View
   readonly networkCreatedMs: number
@@ -173,7 +174,7 @@ export class Guards {
   }
 
   #save(): Promise<void> {
-    return this.#p.state.put(STATE_KEY, encodeGuards(this.#guards))
+    return this.#p.state.put(this.#p.stateKey, encodeGuards(this.#guards))
   }
 
   /** Whether `id` is a guard: its link must stay open. */
@@ -197,7 +198,7 @@ function encodeGuards(guards: readonly Guard[]): Uint8Array {
 }
 
 function readGuards(ports: GuardsPorts): Guard[] {
-  const bytes = ports.state.get(STATE_KEY)
+  const bytes = ports.state.get(ports.stateKey)
   if (bytes === undefined) return []
   try {
     const r = new ByteReader(bytes, 'guards file')

@@ -1,6 +1,6 @@
 /**
- * A node that takes part in the ring: its descriptor, its place, and the roles of relay, gateway and
- * keeper. SPEC overview §1
+ * A node that takes part in the ring: its descriptor, its place, and the roles of relay, gateway,
+ * keeper and vault. SPEC overview §1
  */
 import {
   around,
@@ -33,7 +33,9 @@ import type { Calls } from './calls.ts'
 import type { CircuitTable } from './circuit-table.ts'
 import type { Gate } from './gate.ts'
 import type { LinkTable, PeerLink } from './links.ts'
+import type { PuzzleSolver } from './puzzle-solver.ts'
 import type { Accounts } from './roles/accounts.ts'
+import { Attachments } from './roles/attachments.ts'
 import { Gateway } from './roles/gateway.ts'
 import type { Keeper } from './roles/keeper.ts'
 import { makeKeeping } from './roles/keeping.ts'
@@ -43,6 +45,7 @@ import type { Tending } from './roles/tending.ts'
 import { Audits } from './tasks/audits.ts'
 import { Reconcile } from './tasks/reconcile.ts'
 import { RingUpkeep } from './tasks/ring-upkeep.ts'
+import { Vaulting } from './vaulting.ts'
 
 const JOINED_KEY = 'joined'
 const EXPIRE_EVERY_MS = 60_000
@@ -57,6 +60,8 @@ export interface MemberPorts {
   readonly store: ShardStore
   readonly cache: ShardCache
   readonly records: RecordStore
+  /** What this node keeps as a vault; absent: it is none, and uses none. */
+  readonly vaultStore?: ShardStore | undefined
 }
 
 export interface MemberSettings {
@@ -74,6 +79,10 @@ export interface MemberSettings {
   readonly accounts: Accounts
   readonly gate: Gate
   readonly circuits: CircuitTable
+  readonly puzzles: PuzzleSolver
+  readonly networkCreatedMs: number
+  readonly hasPrefixLimits: boolean
+  readonly mayDial?: ((address: string) => boolean) | undefined
   readonly reach: (id: NodeId) => Promise<PeerLink | undefined>
   readonly admit: (descriptors: readonly Uint8Array[]) => Promise<void>
 }
@@ -89,6 +98,10 @@ export class Member {
   readonly pointers: PointerStore
   readonly tending: Tending
   readonly #audits: Audits
+  /** The vaults that this keeper has; absent where none are. */
+  readonly lines: Attachments | undefined
+  /** This node as a vault of others. */
+  readonly vaulting: Vaulting | undefined
   readonly #p: MemberPorts
   readonly #s: MemberSettings
   readonly #onionKey: ExchangeKey
@@ -105,11 +118,25 @@ export class Member {
     this.#onionKey = exchangeKeyFromSeed(settings.onionSeed)
     this.#descriptor = this.#sign()
     const pointers = new PointerStore(ports.records)
+    const hasVaults = ports.vaultStore !== undefined && profile.vaultLines > 0
+    this.lines = hasVaults
+      ? new Attachments({
+          clock,
+          log,
+          records: ports.records,
+          profile,
+          networkId,
+          selfId: this.id,
+          rankOf: (point) => holders.rankOf(point),
+          readAfar: (read) => this.router.read(read),
+        })
+      : undefined
     const keeping = makeKeeping({
       clock,
       jitter,
       log,
       pointers,
+      lines: this.lines,
       random,
       store,
       calls,
@@ -158,6 +185,7 @@ export class Member {
       copies: profile.copies,
       ring: () => this.ring.state,
       reach,
+      ...(this.lines && { lines: this.lines }),
     })
     this.relay = new Relay({
       clock,
@@ -168,10 +196,20 @@ export class Member {
       selfId: this.id,
       networkId,
       onionKeys: () => [this.#onionKey],
-      gateway: new Gateway(this.router),
+      gateway: new Gateway(this.router, this.lines),
       reach,
       isKnown: (id) => view.get(id) !== undefined,
     })
+    this.vaulting =
+      ports.vaultStore !== undefined && hasVaults
+        ? new Vaulting({
+            ...ports,
+            ...settings,
+            store: ports.vaultStore,
+            selfId: () => this.id,
+            isMember: () => this.ring.state !== undefined,
+          })
+        : undefined
   }
 
   start(): void {
@@ -181,6 +219,7 @@ export class Member {
     })
     this.reconcile.start()
     this.#audits.start()
+    this.vaulting?.start()
     this.#renewDescriptor()
     this.#expireLeases()
   }
@@ -218,10 +257,16 @@ export class Member {
     })
   }
 
+  /** Whether a vault's line goes through this guard. */
+  hasVaultGuard(id: NodeId): boolean {
+    return this.vaulting?.guards.has(id) === true
+  }
+
   /** SPEC ring §6: hand over, announce, forward a little longer. */
   async leave(): Promise<void> {
     if (this.#isLeaving) return
     this.#isLeaving = true
+    await this.vaulting?.lines.leave()
     const report = await this.reconcile.handOver()
     this.#p.log('info', 'handed over', { pushed: report.pushed, lacking: report.lacking })
     this.#publish()
@@ -234,6 +279,7 @@ export class Member {
     this.ring.stop()
     this.reconcile.stop()
     this.#audits.stop()
+    this.vaulting?.stop()
   }
 
   async #answer(peer: PeerLink, call: Call): Promise<void> {

@@ -119,7 +119,7 @@ export {
   summariesFor,
   wantedFrom,
 } from './membership/gossip.ts'
-export { areApart, pickGuard, pickMiddle } from './membership/selection.ts'
+export { areApart, pickGuard, pickMiddle, pickRelay } from './membership/selection.ts'
 export { type Admission, ARC_COUNT, MEMBERS_MAX, View } from './membership/view.ts'
 export {
   type Call,
@@ -157,8 +157,25 @@ export {
   type RingRequestMessage,
   WHOLE,
 } from './request/messages.ts'
+export {
+  decodeLineAnswer,
+  decodeLineRequest,
+  decodeRemoteRead,
+  decodeVaultAnswer,
+  decodeVaultRequest,
+  encodeLineAnswer,
+  encodeLineRequest,
+  encodeRemoteRead,
+  encodeVaultAnswer,
+  encodeVaultRequest,
+  type LineAnswer,
+  type LineRequest,
+  type RemoteRead,
+  type VaultAnswer,
+  type VaultRequest,
+} from './request/vault-messages.ts'
 export { fingersOf } from './ring/fingers.ts'
-export { distance, isBetween, isUpTo, pointAfter } from './ring/point.ts'
+export { distance, isBetween, isUpTo, pointAfter, pointOnArc } from './ring/point.ts'
 export { type Hop, isOwner, nextHop, ownersOf, rankOf } from './ring/route.ts'
 export { answerOf, isAlone, perfectRing, type RingAnswer, type RingState } from './ring/state.ts'
 export {

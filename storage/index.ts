@@ -16,6 +16,7 @@ export {
   encodeContentRef,
   locationOf,
   readContentRef,
+  shardRef,
   verifyContent,
   verifyLeaves,
 } from './content-ref.ts'

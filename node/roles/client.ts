@@ -49,8 +49,9 @@ import {
   verifyContent,
   verifyLeaves,
 } from '../../storage/index.ts'
+import { CircuitError } from '../circuit-error.ts'
 import type { CircuitPool } from '../circuit-pool.ts'
-import { CircuitError, type ClientCircuit } from '../client-circuit.ts'
+import type { ClientCircuit } from '../client-circuit.ts'
 import { receiptBody } from './keeper.ts'
 
 /** Shards on their way at once, of all puts together: this bounds memory. */

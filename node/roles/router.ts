@@ -14,13 +14,17 @@ import {
   type Location,
   type Log,
   type NodeId,
+  named32,
   type SecretRandom,
   type Timer,
   toHex,
 } from '../../core/index.ts'
+import { verifyMerkleProof } from '../../crypto/index.ts'
 import {
   dataPrice,
+  decodeRemoteRead,
   decodeRingRequest,
+  encodeRemoteRead,
   encodeRingGet,
   encodeRingOutcome,
   encodeRingPut,
@@ -34,6 +38,7 @@ import {
   type Outcome,
   type PutRequest,
   REFUSAL,
+  type RemoteRead,
   type RenewRequest,
   RID_SIZE,
   type RingRequestMessage,
@@ -53,6 +58,7 @@ import type { PeerLink } from '../links.ts'
 import type { Accounts } from './accounts.ts'
 import { type Holders, REGION_EXTRA } from './holders.ts'
 import { cut, type Keeper } from './keeper.ts'
+import type { VaultLines } from './vault-lines.ts'
 
 /** A waiting hop says so this often ... */
 const WAIT_EVERY_MS = 1_000
@@ -87,7 +93,15 @@ export interface RouterPorts {
   /** Undefined until this node has joined. */
   readonly ring: () => RingState | undefined
   readonly reach: (id: NodeId) => Promise<PeerLink | undefined>
+  /** Absent where no vaults are. */
+  readonly lines?: Pick<VaultLines, 'readHere'>
 }
+
+type Asked = GetRequest | PutRequest | RenewRequest | RemoteRead
+
+type Served =
+  | Extract<RingRequestMessage, { kind: 'rget' | 'rput' | 'rrenew' }>
+  | { readonly kind: 'rread'; readonly rid: Uint8Array; readonly read: RemoteRead }
 
 interface Downstream {
   settle(outcome: Outcome | undefined): void
@@ -127,10 +141,19 @@ export class Router {
     return this.#admitRenew(renew, this.#p.selfId)
   }
 
+  /** A read behind another keeper's line, for this node as keeper. */
+  read(read: RemoteRead): Promise<Outcome> {
+    return this.#admitRead(read, this.#p.selfId)
+  }
+
   /** True when the message was a ring request. Throws MalformedError for a bad one. */
   onMessage(peer: PeerLink, message: Uint8Array): boolean {
     const request = decodeRingRequest(message)
-    if (request === undefined) return false
+    if (request === undefined) {
+      const remote = decodeRemoteRead(message)
+      if (remote !== undefined) this.#serve(peer, { kind: 'rread', ...remote })
+      return remote !== undefined
+    }
     if (request.kind === 'outcome') this.#downstream.get(peer)?.get(toHex(request.rid))?.settle(request.outcome)
     else if (request.kind === 'rwait') this.#downstream.get(peer)?.get(toHex(request.rid))?.heard()
     else this.#serve(peer, request)
@@ -142,7 +165,7 @@ export class Router {
     this.#downstream.delete(peer)
   }
 
-  #serve(peer: PeerLink, request: Extract<RingRequestMessage, { kind: 'rget' | 'rput' | 'rrenew' }>): void {
+  #serve(peer: PeerLink, request: Served): void {
     // Only ring members may ask without a circuit: a client that did would show itself.
     if (peer.id === undefined) return void peer.sendMessage(encodeRingOutcome(request.rid, BUSY), 'control')
     if (this.#p.accounts.admit(peer) === 'refuse') {
@@ -165,7 +188,8 @@ export class Router {
     })
   }
 
-  #admit(request: Extract<RingRequestMessage, { kind: 'rget' | 'rput' | 'rrenew' }>, sender: NodeId): Promise<Outcome> {
+  #admit(request: Served, sender: NodeId): Promise<Outcome> {
+    if (request.kind === 'rread') return this.#admitRead(request.read, sender)
     if (request.kind === 'rget') return this.#admitGet(request.get, sender)
     return request.kind === 'rput' ? this.#admitPut(request.put, sender) : this.#admitRenew(request.renew, sender)
   }
@@ -199,7 +223,7 @@ export class Router {
       const place = this.#placeOf(locationOf(ref), { sender, isPastOwner: false })
       if (place === 'refused') return BUSY
       if (place !== 'elsewhere') return await this.#p.keeper.accept(ref, put)
-      return await this.#forward(ref, {
+      return await this.#forward(locationOf(ref), {
         asked: put,
         encode: (rid) => encodeRingPut(rid, put),
         isGood: isReceiptFor(put.nonce),
@@ -218,14 +242,14 @@ export class Router {
       if (place === 'refused') return BUSY
       if (place !== 'elsewhere') return await this.#p.keeper.renew(ref, renew)
       const encode = (rid: Uint8Array): Uint8Array => encodeRingRenew(rid, renew)
-      return await this.#forward(ref, { asked: renew, encode, isGood: isReceiptFor(renew.nonce) })
+      return await this.#forward(locationOf(ref), { asked: renew, encode, isGood: isReceiptFor(renew.nonce) })
     } finally {
       this.#requests--
     }
   }
 
   async #resolveGet(ref: ContentRef, get: GetRequest, sender: NodeId): Promise<Outcome> {
-    const { holders, keeper, cache, copies } = this.#p
+    const { keeper, cache } = this.#p
     const location = locationOf(ref)
     const place = this.#placeOf(location, { sender, isPastOwner: get.isPastOwner })
     if (place === 'refused') return BUSY
@@ -243,11 +267,49 @@ export class Router {
       if (vaulted !== undefined) return vaulted
     }
     if (place === 'elsewhere') return this.#forwardGet(ref, get)
-    // In the region, on a miss or to be passed over: only clockwise, and only so far.
-    const successor = this.#p.ring()?.successors[0]
-    if (successor === undefined || holders.rankOf(location) + 1 >= copies + REGION_EXTRA) return NOT_FOUND
+    // In the region, on a miss or to be passed over.
+    const successor = this.#nextInRegion(location)
+    if (successor === undefined) return NOT_FOUND
     const next = { ...get, skip: Math.max(0, get.skip - 1), isPastOwner: true }
     return this.#forwardGet(ref, next, successor)
+  }
+
+  async #admitRead(read: RemoteRead, sender: NodeId): Promise<Outcome> {
+    if (this.#requests >= REQUESTS_MAX) return BUSY
+    this.#requests++
+    try {
+      return await this.#resolveRead(read, sender)
+    } finally {
+      this.#requests--
+    }
+  }
+
+  /** SPEC vaults §4 */
+  async #resolveRead(read: RemoteRead, sender: NodeId): Promise<Outcome> {
+    const { line, root, range, leaseEndMs, isPastOwner } = read
+    const point = named32<'Location'>(read.point, 'point')
+    const place = this.#placeOf(point, { sender, isPastOwner })
+    if (place === 'refused') return BUSY
+    const blob = { point, line: named32<'PublicKey'>(line, 'line'), root }
+    const held = await this.#p.lines?.readHere(blob, { range, ...(leaseEndMs > 0 && { leaseEndMs }) })
+    if (held !== undefined) return { end: 'data', ...held }
+    if (place === 'elsewhere') return this.#forwardRead(point, read)
+    const next = this.#nextInRegion(point)
+    return next === undefined ? NOT_FOUND : this.#forwardRead(point, { ...read, isPastOwner: true }, next)
+  }
+
+  #forwardRead(point: Location, read: RemoteRead, onlyTo?: NodeId): Promise<Outcome> {
+    const isData = (outcome: Outcome): boolean =>
+      outcome.end === 'data' && verifyMerkleProof(read.root, read.range, outcome.leaves, outcome.proof)
+    const encode = (rid: Uint8Array): Uint8Array => encodeRemoteRead(rid, read)
+    const only = onlyTo === undefined ? {} : { onlyTo }
+    return this.#forward(point, { asked: read, encode, isGood: isData, asksOn: true, ...only })
+  }
+
+  /** Whom a miss in the location's region goes on to: only clockwise, and only so far. */
+  #nextInRegion(location: Location): NodeId | undefined {
+    const { holders, copies, ring } = this.#p
+    return holders.rankOf(location) + 1 >= copies + REGION_EXTRA ? undefined : ring()?.successors[0]
   }
 
   /** Where this node stands towards a location, seen from who asks. */
@@ -272,7 +334,7 @@ export class Router {
     const isData = (outcome: Outcome): boolean => outcome.end === 'data' && isGood(ref, get, outcome)
     const encode = (rid: Uint8Array): Uint8Array => encodeRingGet(rid, get)
     const only = onlyTo === undefined ? {} : { onlyTo }
-    const outcome = await this.#forward(ref, { asked: get, encode, isGood: isData, asksOn: true, ...only })
+    const outcome = await this.#forward(locationOf(ref), { asked: get, encode, isGood: isData, asksOn: true, ...only })
     if (outcome.end === 'data' && isWhole(get.range) && below(this.#p.jitter, 2) === 0) {
       this.#p.cache.put(ref, outcome.leaves)
     }
@@ -280,9 +342,9 @@ export class Router {
   }
 
   async #forward(
-    ref: ContentRef,
+    location: Location,
     request: {
-      asked: GetRequest | PutRequest | RenewRequest
+      asked: Asked
       encode: (rid: Uint8Array) => Uint8Array
       isGood: (outcome: Outcome) => boolean
       /** One member's word that there is nothing is not taken for all: the next one of the region is asked. */
@@ -290,7 +352,6 @@ export class Router {
       onlyTo?: NodeId
     },
   ): Promise<Outcome> {
-    const location = locationOf(ref)
     const giveUpMs = this.#p.clock.monotonicMs() + REQUEST_MS_MAX
     const exclude: NodeId[] = []
     let last: Outcome = BUSY
@@ -334,7 +395,7 @@ export class Router {
   }
 
   /** The same for who asks and who answers, whoever they are. SPEC ledger §1 */
-  #price(asked: GetRequest | PutRequest | RenewRequest, outcome: Outcome): number {
+  #price(asked: Asked, outcome: Outcome): number {
     if (outcome.end === 'data') return dataPrice(outcome.leaves.length)
     if (outcome.end !== 'stored' || !('leaseDays' in asked)) return 0
     const sizeBytes = 'bytes' in asked ? asked.bytes.length : 1
@@ -385,9 +446,8 @@ function isGood(ref: ContentRef, get: GetRequest, outcome: Extract<Outcome, { en
     : verifyLeaves(ref, get.range, outcome.leaves, outcome.proof)
 }
 
-function requestOf(
-  request: Extract<RingRequestMessage, { kind: 'rget' | 'rput' | 'rrenew' }>,
-): GetRequest | PutRequest | RenewRequest {
+function requestOf(request: Served): Asked {
+  if (request.kind === 'rread') return request.read
   if (request.kind === 'rget') return request.get
   return request.kind === 'rput' ? request.put : request.renew
 }

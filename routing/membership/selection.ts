@@ -42,11 +42,17 @@ export function pickMiddle(
   view: View,
   choice: Choice & { readonly guard: Descriptor; readonly gateway: Descriptor; readonly hasPrefixLimits: boolean },
 ): Descriptor | undefined {
-  const { guard, gateway, hasPrefixLimits, jitter } = choice
-  const fits = eligibleRelays(view, choice).filter(
-    (node) => areApart(node, guard, { hasPrefixLimits }) && areApart(node, gateway, { hasPrefixLimits }),
-  )
-  return pick(jitter, fits)
+  return pickRelay(view, { ...choice, others: [choice.guard, choice.gateway] })
+}
+
+/** A relay for a circuit with these `others`: uniform among those that are apart from each of them. */
+export function pickRelay(
+  view: View,
+  choice: Choice & { readonly others: readonly Descriptor[]; readonly hasPrefixLimits: boolean },
+): Descriptor | undefined {
+  const { others, hasPrefixLimits, jitter } = choice
+  const isApart = (node: Descriptor): boolean => others.every((other) => areApart(node, other, { hasPrefixLimits }))
+  return pick(jitter, eligibleRelays(view, choice).filter(isApart))
 }
 
 /** Whether two nodes may be hops of one circuit. */

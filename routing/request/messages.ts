@@ -34,6 +34,7 @@ export const LINK_MESSAGE = {
   rput: 35,
   rstored: 36,
   rrenew: 37,
+  rread: 38,
   copy: 40,
   copied: 41,
   have: 42,

@@ -34,9 +34,21 @@ export function pointAfter(
   share: { readonly parts: number; readonly count: number },
 ): Uint8Array | undefined {
   if (share.count >= share.parts) return undefined
-  const steps = (CIRCLE / BigInt(share.parts)) * BigInt(share.count)
-  const point = (BigInt(`0x${toHex(from)}`) + steps) % CIRCLE
-  return Uint8Array.from(point.toString(16).padStart(64, '0').match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))
+  return pointAt(BigInt(`0x${toHex(from)}`) + (CIRCLE / BigInt(share.parts)) * BigInt(share.count))
+}
+
+/**
+ * The point that `drawn` picks on the arc after `from` up to and including `to`; on the whole circle when they are
+ * the same. Even, as far as `drawn` is longer than a point: 40 random bytes.
+ */
+export function pointOnArc(from: Uint8Array, to: Uint8Array, drawn: Uint8Array): Uint8Array {
+  const length = distance(from, to) || CIRCLE
+  return pointAt(BigInt(`0x${toHex(from)}`) + 1n + (BigInt(`0x${toHex(drawn)}`) % length))
+}
+
+/** Past zero if need be. */
+function pointAt(steps: bigint): Uint8Array {
+  return Uint8Array.from({ length: 32 }, (_, i) => Number((steps >> BigInt(8 * (31 - i))) & 0xffn))
 }
 
 /**

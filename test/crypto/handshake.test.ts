@@ -66,7 +66,11 @@ describe('the handshake', () => {
     expect(message.length).toBe(HANDSHAKE_MESSAGE_SIZE)
     expect(reply.length).toBe(HANDSHAKE_REPLY_SIZE)
     expect([HANDSHAKE_MESSAGE_SIZE, HANDSHAKE_REPLY_SIZE]).toEqual([1_313, 1_152])
-    expect(hexOf(finish(reply))).toEqual(hexOf(keys))
+    const found = finish(reply)
+    expect(hexOf(found)).toEqual(hexOf(keys))
+    // The binding names this handshake: both ends have it, no other has the same.
+    expect(found && toHex(found.binding)).toBe(toHex(keys.binding))
+    expect(toHex(answered(begin('another').message).keys.binding)).not.toBe(toHex(keys.binding))
     expect(toHex(keys.forward)).not.toBe(toHex(keys.backward))
     expect([keys.forward.length, keys.backward.length]).toEqual([32, 32])
   })
@@ -100,10 +104,11 @@ describe('the handshake', () => {
       x25519.getSharedSecret(onionSeed, x25519.getPublicKey(xSeed)),
       sharedSecret,
     )
-    const derived = derive(secret, 'hush/1/handshake-keys', transcript, 96)
+    const derived = derive(secret, 'hush/1/handshake-keys', transcript, 128)
     const { reply, keys } = answered(message)
     expect(toHex(reply)).toBe(toHex(concatBytes(opening, derived.subarray(0, 32))))
-    expect(hexOf(keys)).toEqual({ forward: toHex(derived.subarray(32, 64)), backward: toHex(derived.subarray(64)) })
+    expect(hexOf(keys)).toEqual({ forward: toHex(derived.subarray(32, 64)), backward: toHex(derived.subarray(64, 96)) })
+    expect(toHex(keys.binding)).toBe(toHex(derived.subarray(96)))
   })
 
   it('draws fresh chance on both sides, and none for a message that is refused', () => {

@@ -179,6 +179,7 @@ const guards: Target<readonly NodeId[]> = {
     ),
   decode: (bytes) => {
     const read = new Guards({
+      stateKey: 'guards',
       clock: { nowMs: () => 1, monotonicMs: () => 1, setTimer: () => ({ cancel: () => {} }) },
       jitter: { uint32: () => 0 },
       log: () => {},

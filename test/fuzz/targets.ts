@@ -12,6 +12,7 @@ import { nodeTargets } from './node-targets.ts'
 import { safetyTargets } from './safety-targets.ts'
 import { storageTargets } from './storage-targets.ts'
 import type { Target } from './target.ts'
+import { vaultTargets } from './vault-targets.ts'
 
 export const TARGETS: readonly Target[] = [
   ...circuitTargets,
@@ -23,6 +24,7 @@ export const TARGETS: readonly Target[] = [
   ...nodeTargets,
   ...controlTargets,
   ...safetyTargets,
+  ...vaultTargets,
 ] as readonly Target[]
 
 /** Functions with a decoder's name that take no bytes or text from outside, and why. */

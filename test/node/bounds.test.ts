@@ -1,7 +1,7 @@
 /** What a node gives up when it is asked for too much: links, held bytes, rates. SPEC home §4, circuits §5 */
 import { describe, expect, it } from 'vitest'
+import { HeldBytes } from '../../node/held-bytes.ts'
 import { giveWayTo, heaviest, type LinkWorth } from '../../node/link-limits.ts'
-import { HeldBytes } from '../../node/roles/held-bytes.ts'
 import { TRANSPORT_LIMITS } from '../../node/system/link-settings.ts'
 import { Origins } from '../../node/system/origins.ts'
 import { TokenBucket } from '../../node/token-bucket.ts'

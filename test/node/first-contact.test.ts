@@ -37,7 +37,16 @@ class Scene implements Clock {
       put: async (key, value) => void this.state.set(key, value),
     }
     const settings = { profile: PROFILES.testnet, networkCreatedMs: 0, selfId: () => undefined, mayDial }
-    return new Guards({ clock: this, jitter, log: () => {}, state, view, reach: this.reach, ...settings })
+    return new Guards({
+      stateKey: 'guards',
+      clock: this,
+      jitter,
+      log: () => {},
+      state,
+      view,
+      reach: this.reach,
+      ...settings,
+    })
   }
   entry(view: View): FirstContact {
     const guards = this.guards(view)

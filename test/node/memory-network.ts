@@ -7,6 +7,7 @@ import {
   type Log,
   type NetworkId,
   PROFILES,
+  type Profile,
   type PublicKey,
   type StateStore,
   toHex,
@@ -58,6 +59,7 @@ class MemoryLink implements Link {
 export interface Member {
   readonly node: HushNode
   readonly store: ShardStore
+  readonly vaultStore: ShardStore
   readonly address: string
 }
 
@@ -68,7 +70,13 @@ export class MemoryNetwork {
   readonly #listeners = new Map<string, { key: PublicKey; onLink: (link: Link) => void }>()
   readonly #random = systemRandom()
   readonly #networkId = this.#random.bytes(32) as NetworkId
-  readonly #profile = PROFILES.testnet
+  readonly #profile: Profile
+  readonly #hasVaults: boolean
+
+  constructor(options: { hasVaults?: boolean; profile?: Partial<Profile> } = {}) {
+    this.#hasVaults = options.hasVaults === true
+    this.#profile = { ...PROFILES.testnet, ...options.profile }
+  }
 
   /** The perfect first ring, r + 1 nodes, and some that join. */
   async start(counts: { joining: number }): Promise<void> {
@@ -105,6 +113,7 @@ export class MemoryNetwork {
     options: { isClient?: boolean } = {},
   ): Promise<Member> {
     const { store, cache } = openMemoryStore({ quotaBytes: 2 ** 30, cacheBytes: 2 ** 24 })
+    const vaultStore = openMemoryStore({ quotaBytes: 2 ** 30 }).store
     const random = this.#random
     const node = new HushNode(
       {
@@ -118,6 +127,7 @@ export class MemoryNetwork {
         cache,
         pending: openMemoryStore({ quotaBytes: 2 ** 30 }).store,
         records: openMemoryRecords(),
+        ...(this.#hasVaults && { vaultStore }),
       },
       {
         profile: this.#profile,
@@ -139,7 +149,7 @@ export class MemoryNetwork {
       },
     )
     await node.start()
-    const member = { node, store, address: identity.address }
+    const member = { node, store, vaultStore, address: identity.address }
     this.members.push(member)
     return member
   }

@@ -1,0 +1,383 @@
+/**
+ * A vault's lines: points drawn, circuits built to their owners, attached, and attached anew when a circuit ends or
+ * another node owns the point. SPEC vaults §2
+ *
+ *   drawn ── build, ATTACH ──> attached ── the circuit ends ──> waiting ── build, ATTACH ──> attached
+ *   attached ── another keeper is due for 10 s ──> attached there too; the old circuit goes on for 30 s
+ *   any of these ── no member of the point's region may be its keeper for long ──> given up, and another is drawn
+ */
+import {
+  around,
+  equalBytes,
+  type Jitter,
+  type Log,
+  messageOf,
+  type NetworkId,
+  type NodeId,
+  named32,
+  type Profile,
+  type SecretRandom,
+  type StateStore,
+  shuffle,
+  type Timer,
+} from '../../core/index.ts'
+import { type SigningKey, signingKeyFromSeed } from '../../crypto/index.ts'
+import {
+  areApart,
+  DESTROY_REASONS,
+  type Descriptor,
+  decodeLineAnswer,
+  encodeLineRequest,
+  type LineAnswer,
+  ownersOf,
+  pickRelay,
+  pointOnArc,
+  type View,
+} from '../../routing/index.ts'
+import { CircuitError, faultyRelay } from '../circuit-error.ts'
+import { ClientCircuit, type ClientCircuitPorts } from '../client-circuit.ts'
+import type { Guards } from '../guards.ts'
+import { HeldBytes } from '../held-bytes.ts'
+import { type KeptLine, readKeptLines, saveKeptLines } from '../kept-lines.ts'
+import { attachBody } from '../roles/attachments.ts'
+import { REGION_EXTRA } from '../roles/holders.ts'
+import type { Vault } from '../roles/vault.ts'
+import type { SecondRelays } from '../second-relays.ts'
+
+const TICK_MS = 1_000
+/** Lines being built at the same time. */
+const BUILDING_MAX = 2
+/** Views differ for moments while the ring changes: what is no more than that does not count. */
+const GRACE_MS = 10_000
+/** A circuit that has a successor goes on so long, for what is under way on it. */
+const OLD_CIRCUIT_MS = 30_000
+const BACKOFF_MS = { min: 1_000, max: 5 * 60_000 }
+/** A line that stood so long did not fail. */
+const STEADY_MS = 60_000
+const ASK_TIMEOUT_MS = 10_000
+/** A vault that leaves asks so often whether it may go. */
+const LEAVE_EVERY_MS = 1_000
+/** Unfinished questions and answers that wait, of all lines; the one that holds most gives way. */
+const LINES_HELD_BYTES_MAX = 16 * 1024 * 1024
+/** Members that are no keepers of a small network's vault. */
+const SPARE_KEEPERS = 2
+/** Longer than a point, so that a point drawn of it is even. */
+const DRAWN_SIZE = 40
+
+export interface LinesPorts extends ClientCircuitPorts {
+  readonly jitter: Jitter
+  readonly random: SecretRandom
+  readonly log: Log
+  readonly state: StateStore
+  readonly profile: Profile
+  readonly networkId: NetworkId
+  readonly selfId: NodeId
+  readonly view: View
+  readonly hasPrefixLimits: boolean
+  /** A set of their own. */
+  readonly guards: Guards
+  readonly seconds: SecondRelays
+  readonly vault: Pick<Vault, 'answer'>
+  /** Whether this node is a member of the ring. */
+  readonly isMember: () => boolean
+}
+
+/** A circuit with an attached line, and whose it is. */
+interface Attached {
+  readonly circuit: ClientCircuit
+  readonly keeper: NodeId
+  readonly sinceMs: number
+}
+
+class Line {
+  readonly kept: KeptLine
+  readonly key: SigningKey
+  attached: Attached | undefined
+  isBuilding = false
+  backoffMs = BACKOFF_MS.min
+  notBeforeMs = 0
+  /** Who its keeper is to be; undefined: nobody can. */
+  target: NodeId | undefined
+  /** Something may lie behind it. */
+  hasAttached: boolean
+  /** Since when nobody can be its keeper. */
+  stuckSinceMs: number | undefined
+  /** Since when its keeper is to be another. */
+  movedSinceMs: number | undefined
+
+  constructor(kept: KeptLine, options: { hasAttached: boolean }) {
+    this.hasAttached = options.hasAttached
+    this.kept = kept
+    this.key = signingKeyFromSeed(kept.seed)
+  }
+}
+
+export class Lines {
+  readonly #p: LinesPorts
+  /** Oldest first. */
+  #lines: Line[]
+  /** Circuits that have a successor, and whose lines they had. */
+  readonly #old = new Map<ClientCircuit, Line>()
+  readonly #held = new HeldBytes<ClientCircuit>(LINES_HELD_BYTES_MAX, (circuit) => circuit.close(DESTROY_REASONS.full))
+  #building = 0
+  #isLeaving = false
+  #isStopped = false
+  #timer: Timer | undefined
+  /** For the metrics. */
+  readonly counts = { attached: 0, failed: 0, givenUp: 0 }
+
+  constructor(ports: LinesPorts) {
+    this.#p = ports
+    this.#lines = readKeptLines(ports).map((kept) => new Line(kept, { hasAttached: true }))
+  }
+
+  get count(): number {
+    return this.#lines.length
+  }
+  /** Lines attached now, and to whom. */
+  get keepers(): readonly NodeId[] {
+    return this.#lines.flatMap(({ attached }) => (attached === undefined ? [] : [attached.keeper]))
+  }
+
+  start(): void {
+    this.#tick()
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#timer?.cancel()
+    for (const { attached } of this.#lines) attached?.circuit.close()
+    for (const circuit of this.#old.keys()) circuit.close()
+  }
+
+  /** Tells the keepers, and waits until they have moved what lies here; at most `vaultDrainMs`. */
+  async leave(): Promise<void> {
+    this.#isLeaving = true
+    const untilMs = this.#p.clock.monotonicMs() + this.#p.profile.vaultDrainMs
+    const left = await Promise.all(this.#lines.map((line) => this.#drain(line, untilMs)))
+    const blobs = left.reduce((sum, count) => sum + count, 0)
+    this.#p.log('info', 'lines left', { lines: left.length, blobsLeft: blobs })
+  }
+
+  /** Blobs that the keeper has not moved when the time is over. */
+  async #drain(line: Line, untilMs: number): Promise<number> {
+    const { clock } = this.#p
+    let left = 0
+    for (;;) {
+      const circuit = line.attached?.circuit
+      if (circuit === undefined) return left
+      try {
+        const answer = await this.#say(circuit, { kind: 'leave' })
+        if (answer.kind !== 'left') return left
+        left = answer.left
+      } catch (error) {
+        if (!(error instanceof CircuitError)) throw error
+        return left
+      }
+      if (left === 0 || clock.monotonicMs() + LEAVE_EVERY_MS >= untilMs) return left
+      await new Promise<void>((resolve) => void clock.setTimer(LEAVE_EVERY_MS, resolve))
+    }
+  }
+
+  #tick(): void {
+    if (this.#isStopped || this.#isLeaving) return
+    if (this.#p.isMember()) {
+      this.#look()
+      // Whom a line may go to depends on the guard.
+      if (this.#p.guards.inUse === undefined) void this.#p.guards.take()
+      else this.#draw()
+      for (const line of this.#lines) if (this.#isDue(line)) void this.#build(line)
+    }
+    this.#timer = this.#p.clock.setTimer(around(this.#p.jitter, TICK_MS, 0.2), () => this.#tick())
+  }
+
+  /** Who is to be whose keeper; gives up lines that find none. Never two lines to one: nobody gives way to another. */
+  #look(): void {
+    const nowMs = this.#p.clock.monotonicMs()
+    const places = this.#places()
+    const kept = this.#lines.filter((line) => {
+      const taken = places.filter((place) => place.line !== line).map(({ keeper }) => keeper)
+      const target = this.#regionOf(line).find((id) => this.#mayServe(id, taken))
+      if (target !== undefined) places.push({ line, keeper: target })
+      this.#aim(line, target)
+      line.stuckSinceMs = target === undefined ? (line.stuckSinceMs ?? nowMs) : undefined
+      const { attached } = line
+      const isMoved = target !== undefined && attached !== undefined && !equalBytes(attached.keeper, target)
+      line.movedSinceMs = isMoved ? (line.movedSinceMs ?? nowMs) : undefined
+      // What lies behind a line that was absent for so long has been replaced.
+      const patienceMs = line.hasAttached ? this.#p.profile.vaultAbsentMs : GRACE_MS
+      return line.stuckSinceMs === undefined || nowMs - line.stuckSinceMs < patienceMs
+    })
+    if (kept.length === this.#lines.length) return
+    for (const line of this.#lines) {
+      if (kept.includes(line)) continue
+      this.counts.givenUp++
+      line.attached?.circuit.close()
+    }
+    this.#lines = kept
+    this.#save()
+  }
+
+  /** Where lines are now. */
+  #places(): { line: Line; keeper: NodeId }[] {
+    const now = this.#lines.flatMap((line) => (line.attached === undefined ? [] : [[line.attached, line] as const]))
+    const old = [...this.#old].map(([circuit, line]) => [{ keeper: circuit.gateway }, line] as const)
+    return [...now, ...old].map(([{ keeper }, line]) => ({ line, keeper }))
+  }
+
+  /** What failed with another keeper says nothing of this one. */
+  #aim(line: Line, target: NodeId | undefined): void {
+    const isSame = line.target !== undefined && target !== undefined && equalBytes(line.target, target)
+    line.target = target
+    if (isSame) return
+    line.backoffMs = BACKOFF_MS.min
+    line.notBeforeMs = 0
+  }
+
+  /** Adds lines to keepers that have none yet; some are left without, so that a line finds another when one dies. */
+  #draw(): void {
+    const { view, clock, jitter, random, profile } = this.#p
+    const members = view.reachable(clock.nowMs())
+    const able = members.filter((id) => this.#mayServe(id, []))
+    const taken = this.#lines.flatMap((line) => line.target ?? [])
+    const free = shuffle(
+      jitter,
+      able.filter((id) => !taken.some((other) => equalBytes(other, id))),
+    )
+    const wanted = Math.min(profile.vaultLines, Math.max(1, able.length - SPARE_KEEPERS))
+    const owners = free.slice(0, Math.max(0, wanted - this.#lines.length))
+    if (owners.length === 0) return
+    for (const owner of owners) {
+      const before = members[(members.indexOf(owner) + members.length - 1) % members.length] ?? owner
+      const point = named32<'Location'>(pointOnArc(before, owner, random.bytes(DRAWN_SIZE)), 'point')
+      this.#lines.push(new Line({ point, seed: random.bytes(32) }, { hasAttached: false }))
+    }
+    this.#save()
+    this.#look()
+  }
+
+  /** Who may be the line's keeper, in this order: the owner of its point, then those after it. */
+  #regionOf(line: Line): readonly NodeId[] {
+    const { view, clock, profile } = this.#p
+    // The last of a region may be no part of it in the eyes of others.
+    return ownersOf(line.kept.point, view.reachable(clock.nowMs()), profile.copies + REGION_EXTRA - 1)
+  }
+
+  /** Not this node itself, none that serves another line, and none that could not be on a circuit with the guard. */
+  #mayServe(id: NodeId, taken: readonly NodeId[]): boolean {
+    const { selfId, view, guards, hasPrefixLimits } = this.#p
+    if (equalBytes(id, selfId) || taken.some((other) => equalBytes(other, id))) return false
+    const keeper = view.get(id)
+    const guard = guards.inUse && view.get(guards.inUse.id)
+    return keeper !== undefined && (guard === undefined || areApart(keeper, guard, { hasPrefixLimits }))
+  }
+
+  #isDue(line: Line): boolean {
+    if (line.isBuilding || this.#building >= BUILDING_MAX || line.target === undefined) return false
+    const nowMs = this.#p.clock.monotonicMs()
+    if (nowMs < line.notBeforeMs) return false
+    const hasMoved = line.movedSinceMs !== undefined && nowMs - line.movedSinceMs >= GRACE_MS
+    return line.attached === undefined || hasMoved
+  }
+
+  async #build(line: Line): Promise<void> {
+    line.isBuilding = true
+    this.#building++
+    try {
+      const attached = await this.#attach(line)
+      const isTaken = this.#places().some((place) => place.line !== line && equalBytes(place.keeper, attached.keeper))
+      if (this.#isStopped || isTaken || !this.#lines.includes(line)) return attached.circuit.close()
+      this.#retire(line)
+      line.attached = attached
+      line.hasAttached = true
+      line.movedSinceMs = undefined
+      this.counts.attached++
+      attached.circuit.onClosed = () => this.#closed(line, attached)
+      if (!attached.circuit.isOpen) this.#closed(line, attached)
+    } catch (error) {
+      this.counts.failed++
+      this.#p.log('debug', 'line not attached', { reason: messageOf(error) })
+      this.#wait(line)
+      if (!(error instanceof CircuitError)) throw error
+    } finally {
+      line.isBuilding = false
+      this.#building--
+    }
+  }
+
+  #closed(line: Line, attached: Attached): void {
+    if (line.attached !== attached) return
+    line.attached = undefined
+    if (this.#p.clock.monotonicMs() - attached.sinceMs >= STEADY_MS) line.backoffMs = BACKOFF_MS.min
+    this.#wait(line)
+  }
+
+  #wait(line: Line): void {
+    line.notBeforeMs = this.#p.clock.monotonicMs() + around(this.#p.jitter, line.backoffMs, 0.2)
+    line.backoffMs = Math.min(BACKOFF_MS.max, line.backoffMs * 2)
+  }
+
+  #retire(line: Line): void {
+    const circuit = line.attached?.circuit
+    if (circuit === undefined || !circuit.isOpen) return
+    this.#old.set(circuit, line)
+    const forget = (): void => void this.#old.delete(circuit)
+    circuit.onClosed = forget
+    this.#p.clock.setTimer(OLD_CIRCUIT_MS, () => circuit.close())
+  }
+
+  /** A circuit to the line's keeper, with the line attached. Throws CircuitError. */
+  async #attach(line: Line): Promise<Attached> {
+    const { networkId, vault, clock } = this.#p
+    const { publicKey } = line.key
+    const { circuit, keeper } = await this.#circuitTo(line)
+    circuit.onAsked = (question) => vault.answer(publicKey, question)
+    const { point } = line.kept
+    const body = attachBody({ networkId, keeperId: keeper, point, binding: circuit.binding })
+    const answer = await this.#say(circuit, { kind: 'attach', line: publicKey, point, signature: line.key.sign(body) })
+    if (answer.kind === 'attached') return { circuit, keeper, sinceMs: clock.monotonicMs() }
+    circuit.close()
+    throw new CircuitError('the keeper does not take the line')
+  }
+
+  async #circuitTo(line: Line): Promise<{ circuit: ClientCircuit; keeper: NodeId }> {
+    const { view, clock, jitter, guards, seconds, selfId, hasPrefixLimits } = this.#p
+    const taken = await guards.take()
+    const keeper = line.target && view.get(line.target)
+    if (taken === undefined || keeper === undefined) throw new CircuitError('no guard can be reached')
+    const { guard } = taken
+    if (!areApart(keeper, guard, { hasPrefixLimits })) throw new CircuitError('the keeper does not fit the guard')
+    const exclude = [selfId, ...guards.ids]
+    const second = await seconds.take({ others: [guard, keeper], exclude })
+    const nowMs = clock.nowMs()
+    const middle =
+      second && pickRelay(view, { nowMs, jitter, exclude, hasPrefixLimits, others: [guard, second, keeper] })
+    if (second === undefined || middle === undefined) throw new CircuitError('the network has too few relays')
+    const path = [guard, second, middle, keeper]
+    try {
+      const circuit = await ClientCircuit.build(this.#p, { guard: taken.link, path, held: this.#held })
+      return { circuit, keeper: keeper.id }
+    } catch (error) {
+      const failed: Descriptor | undefined = faultyRelay(error, path)
+      if (failed !== undefined) view.markFailed(failed.id, clock.nowMs())
+      throw error
+    }
+  }
+
+  /** Throws CircuitError. */
+  async #say(circuit: ClientCircuit, request: Parameters<typeof encodeLineRequest>[0]): Promise<LineAnswer> {
+    try {
+      return decodeLineAnswer(await circuit.request(encodeLineRequest(request), { timeoutMs: ASK_TIMEOUT_MS }))
+    } catch (error) {
+      circuit.close()
+      throw error instanceof CircuitError ? error : new CircuitError(messageOf(error))
+    }
+  }
+
+  #save(): void {
+    saveKeptLines(
+      this.#p,
+      this.#lines.map(({ kept }) => kept),
+    )
+  }
+}

@@ -28,7 +28,7 @@ import {
   signDescriptor,
   type View,
 } from '../routing/index.ts'
-import { PointerStore, type ShardCache, type ShardStore } from '../storage/index.ts'
+import { PointerStore, type ShardCache, type ShardStore, shardRef } from '../storage/index.ts'
 import type { Calls } from './calls.ts'
 import type { CircuitTable } from './circuit-table.ts'
 import type { Gate } from './gate.ts'
@@ -137,6 +137,7 @@ export class Member {
       log,
       pointers,
       lines: this.lines,
+      isVaultOf: (root) => ports.vaultStore?.has(shardRef(root)) === true,
       random,
       store,
       calls,

@@ -50,6 +50,7 @@ export {
   type ContentLeaves,
   DROP_SECRET_SIZE,
   decodePlace,
+  decodePointer,
   encodePlace,
   isSamePlace,
   leafHashesFor,

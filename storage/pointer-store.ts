@@ -32,7 +32,7 @@ export class PointerStore {
   /** What readers see of keys that are being written; null: removed. */
   readonly #written = new Map<string, Pointer | null>()
   #lookedAt: ContentRef | undefined
-  readonly #onLines = new Map<string, number>()
+  readonly #onLines = new Map<string, { readonly line: PublicKey; readonly count: number }>()
   #count = 0
   #withTwo = 0
 
@@ -113,7 +113,12 @@ export class PointerStore {
 
   /** Places on that line. */
   onLine(line: PublicKey): number {
-    return this.#onLines.get(keyOf(line)) ?? 0
+    return this.#onLines.get(keyOf(line))?.count ?? 0
+  }
+
+  /** Those that a place is on. */
+  lines(): PublicKey[] {
+    return [...this.#onLines.values()].map(({ line }) => line)
   }
 
   usage(): PointerUsage {
@@ -135,8 +140,8 @@ export class PointerStore {
     this.#count += by
     if (pointer.places.length > 1) this.#withTwo += by
     for (const { line } of pointer.places) {
-      const onLine = (this.#onLines.get(keyOf(line)) ?? 0) + by
-      if (onLine > 0) this.#onLines.set(keyOf(line), onLine)
+      const count = this.onLine(line) + by
+      if (count > 0) this.#onLines.set(keyOf(line), { line, count })
       else this.#onLines.delete(keyOf(line))
     }
   }

@@ -46,6 +46,10 @@ export const statusSchema = z.object({
       corruptDropped: count,
     })
     .optional(),
+  /** Of what this node answers for, where it lies; absent at a client. Audits since the start. */
+  contents: z
+    .object({ here: count, inTwoVaults: count, inOneVault: count, auditsPassed: count, auditsFailed: count })
+    .optional(),
   view: z.object({ members: count, reachable: count }),
   circuits: z.object({ ready: count, building: count, gateways: count, wanted: count }),
   /** `id` is the first 8 digits. */

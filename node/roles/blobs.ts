@@ -77,8 +77,8 @@ export class Blobs {
     return this.#p.lines.attached().some((each) => each.isLeaving && equalBytes(each.line, line))
   }
 
-  /** For how long nothing has come from the place's line; 0 when it answered last time or was never asked. */
-  silentMs({ line }: Place): number {
+  /** For how long nothing has come from the line; 0 when it answered last time or was never asked. */
+  silentMs(line: PublicKey): number {
     const failingMs = this.#failing.get(keyOf(line))
     const absentMs = this.#p.lines.absentSinceMs(line)
     const sinceMs = Math.min(failingMs ?? Number.POSITIVE_INFINITY, absentMs ?? Number.POSITIVE_INFINITY)

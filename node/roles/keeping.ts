@@ -18,6 +18,8 @@ export interface KeepingPorts extends HoldersPorts, CopiesPorts {
   readonly networkId: NetworkId
   readonly key: SigningKey
   readonly pointers: PointerStore
+  /** Whether this node itself has the blob, as a vault. */
+  readonly isVaultOf?: (root: Uint8Array) => boolean
   /** Absent where there are no vaults. */
   readonly lines?: VaultLines | undefined
 }
@@ -35,7 +37,7 @@ export interface Keeping {
 export function makeKeeping(ports: KeepingPorts): Keeping {
   const lines = ports.lines ?? NO_LINES
   const parts = { holders: new Holders(ports), copies: new Copies(ports), blobs: new Blobs({ ...ports, lines }) }
-  const vaulted = new Vaulted({ ...ports, ...parts })
+  const vaulted = new Vaulted({ ...ports, ...parts, isVaultOf: ports.isVaultOf ?? (() => false) })
   const tending = new Tending({ ...ports, ...parts, lines, vaulted })
   if (ports.lines !== undefined) {
     ports.lines.blobsOn = (line) => ports.pointers.onLine(line)

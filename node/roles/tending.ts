@@ -7,6 +7,7 @@ import {
   type Clock,
   equalBytes,
   type Jitter,
+  keyOf,
   type Log,
   type NodeId,
   type Profile,
@@ -59,6 +60,8 @@ export class Tending {
   #audited: ContentRef | undefined
   #isRelieving = false
   #hasRoom = false
+  /** How often the time has passed after which a silent line is given up; by line key. */
+  #silent: ReadonlyMap<string, number> = new Map()
   #isStopped = false
   readonly counts = { auditsPassed: 0, auditsFailed: 0, replaced: 0, moved: 0 }
 
@@ -73,11 +76,26 @@ export class Tending {
     return left
   }
 
-  /** Whether there are lines for what lies here, and were none when this was last asked. */
-  hasNewRoom(): boolean {
+  /** Whether a pass has something to do that it had not when this was last asked. */
+  isDue(): boolean {
     const had = this.#hasRoom
     this.#hasRoom = this.#p.blobs.linesFree >= PLACES_WANTED
-    return this.#hasRoom && !had && this.#p.store.usage().count > 0
+    const hasNewRoom = this.#hasRoom && !had && this.#p.store.usage().count > 0
+    return this.#hasNewSilence() || hasNewRoom
+  }
+
+  /** Each line is looked at anew when another member loses its patience with it. */
+  #hasNewSilence(): boolean {
+    const { pointers, blobs, profile } = this.#p
+    const silent = new Map<string, number>()
+    let isNew = false
+    for (const line of pointers.lines()) {
+      const patience = Math.min(profile.copies, Math.floor(blobs.silentMs(line) / profile.vaultAbsentMs))
+      if (patience > (this.#silent.get(keyOf(line)) ?? 0)) isNew = true
+      if (patience > 0) silent.set(keyOf(line), patience)
+    }
+    this.#silent = silent
+    return isNew
   }
 
   stop(): void {
@@ -187,7 +205,7 @@ export class Tending {
   }
 
   #isSilentTooLong(place: Place, rank: number): boolean {
-    return this.#p.blobs.silentMs(place) >= this.#p.profile.vaultAbsentMs * (rank + 1)
+    return this.#p.blobs.silentMs(place.line) >= this.#p.profile.vaultAbsentMs * (rank + 1)
   }
 
   /** Takes from vaults that leave what they hold, wherever this node points to it. */

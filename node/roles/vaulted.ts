@@ -47,6 +47,8 @@ export interface VaultedPorts {
   readonly blobs: Blobs
   readonly holders: Holders
   readonly copies: Copies
+  /** Whether this node itself, as a vault of another keeper, has the blob. */
+  readonly isVaultOf: (root: Uint8Array) => boolean
 }
 
 /** `few lines`: nothing is stored, since there were not vaults enough; the content itself, where it was read. */
@@ -160,7 +162,9 @@ export class Vaulted {
 
   /** A pointer that another member hands over. */
   async take(call: Extract<Call, { kind: 'pointer' }>, ref: ContentRef): Promise<number> {
-    const places = call.places.map(decodePlace)
+    // What unwraps a blob must not lie on the disk that the blob lies on.
+    const places = call.places.map(decodePlace).filter(({ root }) => !this.#p.isVaultOf(root))
+    if (places.length === 0) return COPY_RESULT.refused
     const came: Pointer = { leaseEndMs: call.leaseEndMs, leafHashes: call.leafHashes.slice(), places }
     if (!this.#p.holders.isInRegion(locationOf(ref)) || !areLeafHashesOf(ref, came.leafHashes))
       return COPY_RESULT.refused

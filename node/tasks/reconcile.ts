@@ -54,7 +54,7 @@ export class Reconcile {
     clock.setTimer(around(jitter, profile.stabiliseEveryMs * 2, 0.2), () => {
       if (this.#isStopped) return
       const found = holders.neighbourhood()
-      if (found !== this.#around || copies.takeAside() || tending.hasNewRoom()) this.soon()
+      if (found !== this.#around || copies.takeAside() || tending.isDue()) this.soon()
       this.#around = found
       this.#watch()
     })

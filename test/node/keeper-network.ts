@@ -34,6 +34,8 @@ export interface Node extends Keeping {
   readonly id: NodeId
   readonly store: ShardStore
   readonly pointers: PointerStore
+  /** Blobs that this node has itself, as a vault. */
+  readonly ownRoots: Set<string>
   /** As this keeper sees them; absent where there are no vaults. */
   readonly lines: VaultLines | undefined
   /** What this node says instead of the truth. */
@@ -62,6 +64,7 @@ export function keeperNetwork(options: { quotaShards?: number; vaults?: number; 
     const { store } = openMemoryStore({ quotaBytes })
     const lines = options.vaults === undefined ? undefined : vaults.at(toHex(descriptor.id))
     const pointers = new PointerStore(openMemoryRecords())
+    const ownRoots = new Set<string>()
     const calls = new Calls(clock)
     const reach = async (id: NodeId): Promise<PeerLink | undefined> => {
       const other = nodes.get(toHex(id))
@@ -89,6 +92,7 @@ export function keeperNetwork(options: { quotaShards?: number; vaults?: number; 
       jitter: seededJitter(`keeper ${seed}`),
       pointers,
       lines,
+      isVaultOf: (root) => ownRoots.has(toHex(root)),
       profile,
       networkId: NETWORK,
       key: keyOf(seed),
@@ -100,6 +104,7 @@ export function keeperNetwork(options: { quotaShards?: number; vaults?: number; 
       store,
       pointers,
       lines,
+      ownRoots,
       lie: (_, truth) => truth,
       asked: [],
     })

@@ -1,7 +1,7 @@
 /** Keepers whose bytes lie with vaults: putting, reading, sharing pointers, and looking after them. SPEC vaults §5 to §7 */
 import { describe, expect, it } from 'vitest'
-import { LEAF_SIZE, type NodeId } from '../../core/index.ts'
-import { merkleProof } from '../../crypto/index.ts'
+import { LEAF_SIZE, type NodeId, toHex } from '../../core/index.ts'
+import { merkleProof, merkleRoot } from '../../crypto/index.ts'
 import { possessionProof } from '../../node/roles/copies.ts'
 import { WHOLE } from '../../routing/index.ts'
 import { type ContentRef, decodePlace, encodeContentRef, encodePlace, leafHashesFor } from '../../storage/index.ts'
@@ -213,6 +213,25 @@ describe('pointers between members', () => {
     }
     expect(net.owner.pointers.get(net.shard.ref)?.places.length).toBe(4)
     expect(await net.owner.keeper.readVaulted(net.shard.ref, WHOLE)).toMatchObject({ leaves: net.shard.bytes })
+  })
+
+  it('leave out a place whose blob the node itself has: no disk has a blob and its key', async () => {
+    const net = keeperNetwork({ vaults: 3 })
+    const shard = makeShard(26)
+    const [owner, next, third] = net.around(shard.ref) as [Node, Node, Node]
+    const keep = owner.lines?.keep
+    if (owner.lines === undefined || keep === undefined) throw new Error('no lines')
+    let blobs = 0
+    owner.lines.keep = (line, blob) => {
+      next.ownRoots.add(blobs++ === 0 ? toHex(merkleRoot(blob.bytes)) : '')
+      third.ownRoots.add(toHex(merkleRoot(blob.bytes)))
+      return keep(line, blob)
+    }
+    expect(await owner.keeper.accept(shard.ref, putOf(shard))).toMatchObject({ end: 'stored' })
+    await net.hand.pass(1)
+    expect(next.pointers.get(shard.ref)?.places.length).toBe(1)
+    expect(third.pointers.get(shard.ref)).toBeUndefined()
+    expect(await next.keeper.readVaulted(shard.ref, WHOLE)).toMatchObject({ leaves: shard.bytes })
   })
 
   it('tell a place that gives another content than it should from one that is away: it is forgotten at once', async () => {

@@ -10,6 +10,7 @@ import { type ContentRef, contentRefKey, encodeContentRef, locationOf } from '..
 import { Chance } from './chance.ts'
 import type { SimHost } from './host.ts'
 import type { SimNetwork } from './network.ts'
+import { answersFor, copiesOf, whereabouts } from './whereabouts.ts'
 import { type Acknowledged, isExpected, Workload } from './workload.ts'
 
 /** A node may have so much on its way; beyond, something grows without bound. */
@@ -70,6 +71,8 @@ export function checkRest(network: SimNetwork): void {
     if (node === undefined) continue
     ends += node.circuits.count
     circuits += node.pool.ready.length + node.pool.building
+    // A vault's circuit has four hops, and the old one goes on beside the new for a while.
+    circuits += (node.member?.vaulting?.lines.keepers.length ?? 0) * 2
     if (host.isHostile) continue
     const open = node.member?.router.open ?? 0
     if (open > 0) network.violate(`${host.name} has ${open} requests that do not end`)
@@ -155,12 +158,8 @@ export interface ReadBack {
  * Where each content lies now, by what is on honest machines that are up. Made once, since it looks at every disk.
  */
 export function census(network: SimNetwork): Map<string, number> {
-  const copies = new Map<string, number>()
-  for (const host of network.nodes) {
-    if (!host.isUp || host.isHostile) continue
-    for (const ref of host.disk.refs()) copies.set(contentRefKey(ref), (copies.get(contentRefKey(ref)) ?? 0) + 1)
-  }
-  return copies
+  const up = network.nodes.filter((host) => host.isUp && !host.isHostile)
+  return new Map([...whereabouts(up)].map(([key, at]) => [key, at.size]))
 }
 
 /** Every acknowledged object is read by somebody else; a failure is held against what lies where. */
@@ -246,6 +245,15 @@ export class Custody {
   get count(): number {
     return this.#holders.size
   }
+  /** Contents that two vaults have or more. */
+  get inVaults(): number {
+    let count = 0
+    for (const { ref } of this.#holders.values()) {
+      const vaults = copiesOf(ref, this.#network.nodes).filter((host) => !host.disk.keeps(ref))
+      if (vaults.length > 1) count++
+    }
+    return count
+  }
 
   /** At the moment of the receipt. */
   acknowledged(ref: ContentRef): void {
@@ -284,7 +292,10 @@ export class Custody {
 
   /** Also machines that are down or have just died: they had it when they were asked. */
   #keptBy(ref: ContentRef, without: SimHost): SimHost[] {
-    return this.#network.nodes.filter((other) => other !== without && other.disk.keeps(ref))
+    return copiesOf(
+      ref,
+      this.#network.nodes.filter((other) => other !== without),
+    )
   }
 
   /** Now and then: contents move as the ring changes, and are never dropped by their last holder. */
@@ -312,7 +323,7 @@ export class Custody {
       if (at.length === 0) continue
       const owners = this.#ownersOf(ref)
       if (owners.some((host) => host === undefined || host.isHostile)) continue
-      const missing = owners.filter((host) => host?.disk.holds(ref) === false)
+      const missing = owners.filter((host) => host !== undefined && !answersFor(host, ref))
       if (missing.length > 0)
         lacking.push(`${shown(ref)} lacks at ${namesOf(missing)} of ${namesOf(owners)}, lies at ${namesOf(at)}`)
     }
@@ -335,20 +346,15 @@ export class Custody {
   }
 
   #holdersOf(ref: ContentRef): SimHost[] {
-    return this.#network.nodes.filter((host) => host.disk.holds(ref))
+    return copiesOf(ref, this.#network.nodes)
   }
 
   #whereAll(wish: { isUp?: boolean } = {}): Map<string, SimHost[]> {
-    const where = new Map<string, SimHost[]>()
-    for (const host of this.#network.nodes) {
-      if (host.isHostile || host.isDead || (wish.isUp === true && !host.isUp)) continue
-      for (const key of host.disk.keys()) {
-        if (!this.#holders.has(key)) continue
-        const at = where.get(key)
-        if (at === undefined) where.set(key, [host])
-        else at.push(host)
-      }
-    }
+    const hosts = this.#network.nodes.filter(
+      (host) => !host.isHostile && !host.isDead && (wish.isUp !== true || host.isUp),
+    )
+    const held = [...whereabouts(hosts)].filter(([key]) => this.#holders.has(key))
+    const where = new Map(held.map(([key, at]) => [key, [...at]]))
     return where
   }
 }

@@ -10,6 +10,7 @@ import {
   contentRefKey,
   openMemoryRecords,
   openMemoryStore,
+  PointerStore,
   type ShardCache,
   type ShardStore,
   type StoredShard,
@@ -44,6 +45,7 @@ export class SimDisk {
   #isFlushing = false
   readonly #values = new Map<string, Uint8Array>()
   readonly #records = openMemoryRecords()
+  #pointers: PointerStore | undefined
   readonly #rotten = new Set<string>()
   #store: ReturnType<typeof openMemoryStore> | undefined
 
@@ -120,6 +122,12 @@ export class SimDisk {
         await this.#records.write(kept)
       },
     }
+  }
+
+  /** Whatever it points to that would be there after a crash right now, lease or not. */
+  get pointers(): PointerStore {
+    this.#pointers ??= new PointerStore(this.#records)
+    return this.#pointers
   }
 
   /** Written behind, in order; `done` is called once it would survive a crash. */

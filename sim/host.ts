@@ -53,6 +53,8 @@ export interface HostParts {
   readonly clockFault: ClockFault
   readonly quotaBytes: number
   readonly cacheBytes: number
+  /** Whether it is a vault, and keeps what it answers for in vaults. */
+  readonly hasVaults: boolean
   readonly tamper?: Tamper
   /** Writes down what goes in and out and changes nothing: an honest machine may have it. */
   readonly tap?: Tamper
@@ -65,6 +67,8 @@ export class SimHost {
   readonly site: Site
   readonly disk: SimDisk
   readonly pendingDisk: SimDisk
+  /** What it keeps as a vault. */
+  readonly vaultDisk: SimDisk | undefined
   readonly isClient: boolean
   readonly isHostile: boolean
   /** Will never come back. */
@@ -88,6 +92,7 @@ export class SimHost {
     this.isHostile = parts.tamper !== undefined
     this.disk = new SimDisk(parts.world, parts.chance, parts.quotaBytes)
     this.pendingDisk = new SimDisk(parts.world, parts.chance, 2 ** 30)
+    if (parts.hasVaults && !parts.isClient) this.vaultDisk = new SimDisk(parts.world, parts.chance, parts.quotaBytes)
   }
 
   get name(): string {
@@ -120,6 +125,7 @@ export class SimHost {
         store,
         cache,
         pending: this.pendingDisk.open(life, 0).store,
+        vaultStore: this.vaultDisk?.open(life, 0).store,
       },
       {
         profile: { ...plan.profile, gateways },
@@ -153,6 +159,7 @@ export class SimHost {
     this.node = undefined
     this.disk.crash()
     this.pendingDisk.crash()
+    this.vaultDisk?.crash()
     this.#p.net.cut(endpoint, options)
   }
 

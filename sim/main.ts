@@ -3,7 +3,7 @@
  *
  *   npm run sim -- --seed 7 [--nodes 200] [--minutes 30 | --hours 2] [--puts 100] [--crypto fast|real]
  *                        [--trace TEXT]
- *                        [--churn] [--hostile SHARE]
+ *                        [--churn] [--vaults] [--hostile SHARE]
  *   npm run sim -- --seeds 1-100 [--jobs 2] [--real-every 20] [--json FILE] [--summary FILE]
  *   npm run sim -- lookups | load | durability [...]
  *   npm run sim -- ledger [--minutes 30]
@@ -37,6 +37,7 @@ const OPTIONS = {
   json: { type: 'string' },
   summary: { type: 'string' },
   churn: { type: 'boolean', default: false },
+  vaults: { type: 'boolean', default: false },
   hostile: { type: 'string' },
   trace: { type: 'string' },
   /** Set by the parent for its helpers: run these seeds here, one JSON line each. */
@@ -79,6 +80,7 @@ async function main(): Promise<void> {
     minutes,
     puts: numberOf('puts', values.puts),
     faults: values.churn ? ('churn' as const) : ('drawn' as const),
+    hasVaults: values.vaults,
     ...(values.hostile !== undefined && { hostileShare: numberOf('hostile', values.hostile) }),
     ...(values.trace !== undefined && { trace: values.trace }),
   }
@@ -159,6 +161,7 @@ async function runElsewhere(seed: number, wish: Wish): Promise<Timed> {
   const tree = here.replace(/\/sim(-fast)?\/sim\//, crypto === 'fast' ? '/sim-fast/sim/' : '/sim/sim/')
   const sizes = ['--nodes', String(wish.nodes), '--minutes', String(wish.minutes), '--puts', String(wish.puts)]
   if (wish.faults === 'churn') sizes.push('--churn')
+  if (wish.hasVaults) sizes.push('--vaults')
   if (wish.hostileShare !== undefined) sizes.push('--hostile', String(wish.hostileShare))
   if (wish.trace !== undefined) sizes.push('--trace', wish.trace)
   const child = spawn(process.execPath, [...HEAP, tree, '--here', String(seed), ...sizes], {
@@ -186,7 +189,7 @@ function say(report: Timed, wish: Wish): void {
   if (violations.length === 0) return
   for (const violation of violations.slice(0, 10)) console.log(`  violated: ${violation}`)
   console.log(
-    `  again: npm run sim -- --seed ${seed} --nodes ${wish.nodes} --minutes ${wish.minutes} --puts ${wish.puts} --crypto ${report.crypto}${wish.faults === 'churn' ? ' --churn' : ''}${wish.hostileShare === undefined ? '' : ` --hostile ${wish.hostileShare}`}`,
+    `  again: npm run sim -- --seed ${seed} --nodes ${wish.nodes} --minutes ${wish.minutes} --puts ${wish.puts} --crypto ${report.crypto}${wish.faults === 'churn' ? ' --churn' : ''}${wish.hasVaults ? ' --vaults' : ''}${wish.hostileShare === undefined ? '' : ` --hostile ${wish.hostileShare}`}`,
   )
   for (const line of report.lastEvents) console.log(`  | ${line}`)
 }

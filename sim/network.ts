@@ -19,6 +19,8 @@ export interface NetworkWish {
   /** Circuits that the node at this place keeps ready for its own user; few, unless given, since nodes are seldom users here. */
   readonly nodeGateways?: (place: number) => number
   readonly quotaBytes: number
+  /** Whether nodes are vaults; not unless given. */
+  readonly hasVaults?: boolean
   readonly skewMs: number
   readonly drift: number
 }
@@ -129,7 +131,16 @@ export class SimNetwork {
 
   #add(identity: HostIdentity, role: { isClient: boolean; isSeed: boolean }): SimHost {
     const { world, net, chance } = this
-    const { hostileShare, tamper, tap, nodeGateways = () => NODE_GATEWAYS, quotaBytes, skewMs, drift } = this.#wish
+    const {
+      hostileShare,
+      tamper,
+      tap,
+      nodeGateways = () => NODE_GATEWAYS,
+      quotaBytes,
+      hasVaults = false,
+      skewMs,
+      drift,
+    } = this.#wish
     const isHostile = !role.isClient && !role.isSeed && chance.isLucky(hostileShare)
     const host = new SimHost({
       world,
@@ -148,6 +159,7 @@ export class SimNetwork {
       clockFault: { skewMs: chance.between(-skewMs, skewMs), drift: chance.between(-drift, drift) },
       quotaBytes,
       cacheBytes: CACHE_BYTES,
+      hasVaults,
       ...(isHostile && { tamper: tamper(new Chance(`hostile ${identity.name} ${this.#wish.seed}`)) }),
       ...(tap !== undefined && { tap }),
       onLog: (from, level, line) => {

@@ -26,6 +26,8 @@ export interface RunWish {
   readonly faults: 'drawn' | 'churn'
   /** Of the nodes; drawn as well unless given. */
   readonly hostileShare?: number
+  /** Nodes are vaults of each other; not unless given. */
+  readonly hasVaults?: boolean
   /** Told of what happens, line by line. */
   readonly onLine?: (line: string) => void
 }
@@ -45,6 +47,8 @@ export interface RunReport {
   readonly losses: readonly string[]
   readonly contents: number
   readonly contentsLost: number
+  /** Of all contents at the end, those whose bytes lie with two vaults at least. */
+  readonly contentsInVaults: number
   /** Until there was one ring again after the last fault. */
   readonly healedAfterSeconds: number
   readonly lastEvents: readonly string[]
@@ -72,6 +76,7 @@ export async function runSeed(wish: RunWish): Promise<RunReport> {
     quotaBytes: 2 ** 28,
     skewMs: plan.pick([0, 1_000, 30_000]),
     drift: plan.pick([0, 0.0001, 0.01]),
+    ...(wish.hasVaults === true && { hasVaults: true }),
   })
   const { world } = network
   if (wish.onLine !== undefined) world.trace.onLine = wish.onLine
@@ -121,6 +126,7 @@ export async function runSeed(wish: RunWish): Promise<RunReport> {
     losses: read.losses,
     contents: custody.count,
     contentsLost: custody.lost,
+    contentsInVaults: custody.inVaults,
     healedAfterSeconds,
     lastEvents: world.trace.last(LAST_EVENTS),
   }
@@ -136,7 +142,10 @@ async function begin(network: SimNetwork): Promise<void> {
     const isReady =
       world.nowMs > 150_000 &&
       ringFault(network) === undefined &&
-      network.clients.every((host) => (host.node?.pool.ready.length ?? 0) >= 5)
+      network.clients.every((host) => (host.node?.pool.ready.length ?? 0) >= 5) &&
+      network.nodes.every(
+        (host) => host.vaultDisk === undefined || (host.node?.member?.lines?.attached().length ?? 0) >= 2,
+      )
     if (!isReady && world.nowMs > START_MS_MAX) throw new Error(`the network does not begin: ${ringFault(network)}`)
     return isReady
   })

@@ -60,6 +60,8 @@ export class Tending {
   #audited: ContentRef | undefined
   #isRelieving = false
   #hasRoom = false
+  /** Contents that lay here. */
+  #here = 0
   /** How often the time has passed after which a silent line is given up; by line key. */
   #silent: ReadonlyMap<string, number> = new Map()
   #isStopped = false
@@ -78,10 +80,11 @@ export class Tending {
 
   /** Whether a pass has something to do that it had not when this was last asked. */
   isDue(): boolean {
-    const had = this.#hasRoom
+    const [had, before] = [this.#hasRoom, this.#here]
     this.#hasRoom = this.#p.blobs.linesFree >= PLACES_WANTED
-    const hasNewRoom = this.#hasRoom && !had && this.#p.store.usage().count > 0
-    return this.#hasNewSilence() || hasNewRoom
+    this.#here = this.#p.store.usage().count
+    const canMove = this.#hasRoom && this.#here > 0 && (!had || this.#here > before)
+    return this.#hasNewSilence() || canMove
   }
 
   /** Each line is looked at anew when another member loses its patience with it. */

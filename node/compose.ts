@@ -102,7 +102,8 @@ export interface NodeSettings {
 }
 
 const VIEW_KEY = 'view'
-const VIEW_SAVE_MS = 60_000
+/** What a crash loses of it, one round of gossip brings back. */
+const VIEW_SAVE_MS = 5 * 60_000
 /** Admissions that wait for their puzzle to be checked; each costs 45 ms of a thread. */
 const ADMITTING_MAX = 64
 
@@ -163,7 +164,8 @@ export class HushNode {
       records: ports.records,
       networkId,
       key: this.#key,
-      links: () => this.links.all(),
+      linkTo: (peer) => this.links.of(peer),
+      takeUncounted: () => this.links.takeUncounted(),
       // Without a rate: what waits, against half of what may.
       load: () => this.upload.load ?? this.links.heldBytes / (heldBytesMax / 2),
     })

@@ -55,7 +55,7 @@ import {
   systemClock,
   systemJitter,
   systemRandom,
-  tuneCollector,
+  tuneEngine,
 } from './system/index.ts'
 
 /** Shards of own puts that wait for a keeper: what is beyond is refused and the put fails. */
@@ -87,7 +87,7 @@ export async function runDaemon(options: {
   readonly foreground: boolean
   readonly onReady?: () => void
 }): Promise<number> {
-  tuneCollector()
+  tuneEngine()
   const home = openHome(options.home)
   const files = readFiles(home)
   const hazards = hazardsOf(files)

@@ -85,11 +85,18 @@ export class UnreachableError extends UnavailableError {
   readonly code = 'ERR_UNREACHABLE'
 }
 
+interface CellCredits {
+  given: number
+  got: number
+}
+const NO_CREDITS: Readonly<CellCredits> = { given: 0, got: 0 }
+
 interface PeerLinkNeeds {
   readonly id: NodeId | undefined
   readonly clock: Clock
   readonly upload: Upload
   readonly onLaden: (peer: PeerLink) => void
+  readonly onUncounted: (peer: PeerLink) => void
 }
 
 export class PeerLink {
@@ -106,6 +113,7 @@ export class PeerLink {
   /** False: it held nothing when last asked, and nothing has come or gone since. */
   #mayHold = false
   readonly #onLaden: (peer: PeerLink) => void
+  readonly #onUncounted: (peer: PeerLink) => void
   #turn = 0
   #circuit = 0
   #usedMs: number
@@ -113,12 +121,16 @@ export class PeerLink {
   readonly #clock: Clock
   readonly #upload: Upload
   /** Credits for relay cells: who opened a circuit pays, this side (`got`) or the peer. SPEC ledger §1 */
-  #cellCredits = { given: 0, got: 0 }
+  #cellCredits: CellCredits | undefined
 
-  /** `onLaden` is told when it may hold something, after it held nothing. */
+  /**
+   * `onLaden` is told when it may hold something, after it held nothing; `onUncounted` of the first relay cell
+   * after takeCellCredits().
+   */
   constructor(link: Link, from: PeerLinkNeeds) {
     this.#link = link
     this.#onLaden = from.onLaden
+    this.#onUncounted = from.onUncounted
     this.id = from.id
     this.key = link.peerKey
     this.isDialer = link.isDialer
@@ -187,22 +199,30 @@ export class PeerLink {
     writeHeader(cell, circuit, COMMANDS.relay)
     if (this.#queue.flowItems(circuit) >= CIRCUIT_CELLS_QUEUED_MAX) return false
     if (!this.#offer(circuit, cell, 'normal')) return false
-    if (this.#isOwn(circuit)) this.#cellCredits.got += CELL_PRICE.towardsGateway
-    else this.#cellCredits.given += CELL_PRICE.towardsClient
+    if (this.#isOwn(circuit)) this.#uncounted().got += CELL_PRICE.towardsGateway
+    else this.#uncounted().given += CELL_PRICE.towardsClient
     return true
   }
 
   /** A relay cell has come. */
   relayed(circuit: number): void {
-    if (this.#isOwn(circuit)) this.#cellCredits.got += CELL_PRICE.towardsClient
-    else this.#cellCredits.given += CELL_PRICE.towardsGateway
+    if (this.#isOwn(circuit)) this.#uncounted().got += CELL_PRICE.towardsClient
+    else this.#uncounted().given += CELL_PRICE.towardsGateway
   }
 
   /** Credits for the relay cells since this was last asked. */
-  takeCellCredits(): { readonly given: number; readonly got: number } {
+  takeCellCredits(): Readonly<CellCredits> {
     const credits = this.#cellCredits
-    this.#cellCredits = { given: 0, got: 0 }
-    return credits
+    this.#cellCredits = undefined
+    return credits ?? NO_CREDITS
+  }
+
+  #uncounted(): CellCredits {
+    if (this.#cellCredits === undefined) {
+      this.#cellCredits = { ...NO_CREDITS }
+      this.#onUncounted(this)
+    }
+    return this.#cellCredits
   }
 
   #isOwn(circuit: number): boolean {
@@ -293,6 +313,8 @@ export class LinkTable {
   readonly #open = new Map<string, PeerLink[]>()
   /** Those that may hold something. */
   readonly #laden = new Set<PeerLink>()
+  /** Those over which relay cells have gone since takeUncounted(). */
+  #uncounted = new Set<PeerLink>()
   readonly #dialling = new Map<string, Promise<PeerLink>>()
   readonly #limits: LinkLimits
   #sinceWeighed = 0
@@ -307,6 +329,7 @@ export class LinkTable {
       clock: ports.clock,
       upload: listener.upload,
       onLaden: (peer: PeerLink) => void this.#laden.add(peer),
+      onUncounted: (peer: PeerLink) => void this.#uncounted.add(peer),
     }
     this.#log = ports.log
     this.#listener = listener
@@ -322,6 +345,13 @@ export class LinkTable {
   }
   all(): PeerLink[] {
     return [...this.#open.values()].flat()
+  }
+
+  /** Links over which relay cells have gone since this was last asked, closed ones included. */
+  takeUncounted(): Iterable<PeerLink> {
+    const uncounted = this.#uncounted
+    this.#uncounted = new Set()
+    return uncounted
   }
 
   /** An open link to that key, or undefined. */

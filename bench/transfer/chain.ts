@@ -12,7 +12,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { CELL_SIZE, fromHex, type NetworkId, named32, type PublicKey, toHex } from '../../core/index.ts'
 import { signingKeyFromSeed } from '../../crypto/index.ts'
-import { makeTransport, systemClock, tuneCollector } from '../../node/system/index.ts'
+import { makeTransport, systemClock, tuneEngine } from '../../node/system/index.ts'
 import type { Link } from '../../routing/index.ts'
 
 export const CHAIN_LINKS = 6
@@ -132,7 +132,7 @@ async function end(hops: readonly ChildProcess[]): Promise<void> {
 
 /** Does what the bench orders until the bench has gone. */
 export function runHop(): void {
-  tuneCollector()
+  tuneEngine()
   process.on('disconnect', () => process.exit())
   let client: Sender | undefined
   const carryOut = async (order: Order): Promise<Answers[Order['do']]> => {

@@ -1,16 +1,11 @@
 /** The code on the fastest kernel of this machine, made at first use. SPEC erasure §2, §3 */
-import { assert } from '../../core/index.ts'
 import { type CodeShape, ErasureCode, type Fragment, type ParityShape } from './code.ts'
-import { availableKernels } from './kernel.ts'
+import { fastestKernel } from './kernel.ts'
 
 let made: ErasureCode | undefined
 
 function code(): ErasureCode {
-  if (made === undefined) {
-    const [fastest] = availableKernels()
-    assert(fastest, 'the plain kernel runs everywhere')
-    made = new ErasureCode(fastest)
-  }
+  made ??= new ErasureCode(fastestKernel())
   return made
 }
 

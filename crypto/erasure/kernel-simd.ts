@@ -1,5 +1,5 @@
 /**
- * Drives kernel.wat: copies slabs of the rows into WebAssembly memory, multiplies them there in groups
+ * Drives kernel.wat, in the version with relaxed look-ups or without: copies slabs of the rows into WebAssembly memory, multiplies them there in groups
  * of up to three output rows, and copies the sums out. SPEC erasure §2
  *
  * Memory, 18 MiB of addresses, fixed in kernel.wat, and shared by all calls (each call runs to its end, so none meets another):
@@ -11,7 +11,7 @@
 import { assert, FRAGMENT_SIZE } from '../../core/index.ts'
 import { NIBBLE_PRODUCTS, NIBBLE_PRODUCTS_SIZE } from './field.ts'
 import type { Kernel } from './kernel.ts'
-import { KERNEL_BYTES } from './kernel-bytes.ts'
+import { KERNEL_BYTES, RELAXED_KERNEL_BYTES } from './kernel-bytes.ts'
 import type { Matrix } from './matrix.ts'
 
 /** Bytes of a row per round: one stored fragment, a multiple of BLOCK_SIZE. */
@@ -57,8 +57,20 @@ interface Group {
 
 /** The kernel, or undefined where WebAssembly or its 128-bit SIMD is missing. */
 export function simdKernel(): Kernel | undefined {
-  if (typeof WebAssembly === 'undefined' || !WebAssembly.validate(KERNEL_BYTES)) return undefined
-  const exports = new WebAssembly.Instance(new WebAssembly.Module(KERNEL_BYTES)).exports as KernelExports
+  return kernelOf('simd', KERNEL_BYTES)
+}
+
+/**
+ * The same with look-ups that need not say what an index past 15 gives, which the processor has as one
+ * instruction instead of two; undefined where the engine lacks them. SPEC erasure §2
+ */
+export function relaxedKernel(): Kernel | undefined {
+  return kernelOf('relaxed', RELAXED_KERNEL_BYTES)
+}
+
+function kernelOf(name: Kernel['name'], bytes: Uint8Array): Kernel | undefined {
+  if (typeof WebAssembly === 'undefined' || !WebAssembly.validate(bytes)) return undefined
+  const exports = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports as KernelExports
   const { memory, multiply1, multiply2, multiply3 } = exports
   assert(memory.buffer.byteLength >= MEMORY_SIZE, 'kernel.wat declares the memory laid out here')
   const heap = new Uint8Array(memory.buffer)
@@ -84,7 +96,7 @@ export function simdKernel(): Kernel | undefined {
   }
 
   return {
-    name: 'simd',
+    name,
     multiply(matrix, inputs, outputs) {
       const size = inputs[0]?.length ?? 0
       assert(matrix.rows <= 255 && matrix.columns <= COLUMNS_MAX, 'a code has at most 255 fragments')

@@ -13,6 +13,7 @@ import {
   concatBytes,
   equalBytes,
   type Jitter,
+  keyOf,
   type Log,
   MalformedError,
   type NetworkId,
@@ -59,6 +60,8 @@ import type { PeerLink } from '../links.ts'
 /** Accounts in memory; beyond, the one that was idle longest and has no entry gives way. */
 const ACCOUNTS_MAX = 8_192
 const TICK_MS = 1_000
+/** Until a book is looked at again to which nothing happens and of which nothing is to be forgiven. */
+const REST_MS = 5_000
 /** Signatures of so long are flushed together. */
 const GATHER_MS = 250
 const RESEND_MS = 30_000
@@ -80,7 +83,10 @@ export interface AccountsPorts {
   readonly records: RecordStore
   readonly networkId: NetworkId
   readonly key: SigningKey
-  readonly links: () => readonly PeerLink[]
+  /** The open link to a peer. */
+  readonly linkTo: (peer: PublicKey) => PeerLink | undefined
+  /** Links over which relay cells have gone since this was last asked. */
+  readonly takeUncounted: () => Iterable<PeerLink>
   /** Of what may be sent, what is; from 1 on somebody waits. */
   readonly load: () => number
 }
@@ -98,6 +104,7 @@ interface Book {
   /** Entries since old ones were last thrown away. */
   sincePruned: number
   saidMs: number
+  restsUntilMs: number
   usedMs: number
   noticedMs: number
   /** What the peer last told of how it serves this side. */
@@ -125,8 +132,12 @@ export interface AccountReport {
 
 export class Accounts {
   readonly #p: AccountsPorts
+  /** By keyOf of the peer's key. */
   readonly #books = new Map<string, Book>()
+  /** Those that time or a flush may change. Most peers are owed nothing and asked for nothing, and cost nothing. */
+  readonly #awake = new Set<Book>()
   #tickedMs: number
+  #tickedMinute: number
   #flushing: Promise<void> | undefined
   #isGathering = false
   #isStopped = false
@@ -135,6 +146,7 @@ export class Accounts {
   constructor(ports: AccountsPorts) {
     this.#p = ports
     this.#tickedMs = ports.clock.monotonicMs()
+    this.#tickedMinute = this.#minute()
     for (const { key, value } of ports.records.list(Uint8Array.of(KIND.account), ACCOUNTS_MAX))
       this.#restore(key, value)
   }
@@ -155,15 +167,14 @@ export class Accounts {
   served(peer: PeerLink, credits: number): void {
     if (credits <= 0) return
     this.counts.given += credits
-    const book = this.#bookOf(peer.key)
-    book?.account.gave(credits, this.#p.clock.monotonicMs())
+    this.#wake(peer.key)?.account.gave(credits, this.#p.clock.monotonicMs())
   }
 
   /** The peer did what this node asked for, and it was good. */
   received(peer: PeerLink, credits: number): void {
     if (credits <= 0) return
     this.counts.got += credits
-    this.#bookOf(peer.key)?.account.took(credits, this.#p.clock.monotonicMs())
+    this.#wake(peer.key)?.account.took(credits, this.#p.clock.monotonicMs())
   }
 
   /** How a request to the peer ended. */
@@ -174,25 +185,25 @@ export class Accounts {
   /** How the peer is to be served now. Below half load everybody is. */
   admit(peer: PeerLink): Word {
     const load = this.#p.load()
-    const book = load < LOAD_HOLDING ? undefined : this.#books.get(toHex(peer.key))
+    const book = load < LOAD_HOLDING ? undefined : this.#books.get(keyOf(peer.key))
     return book === undefined ? 'serve' : wordAt(load, book.account.standing())
   }
 
   /** A cell of a peer that is held back was let in: as many credits as the shard that it may ask for. */
   letIn(peer: { readonly key: PublicKey }): void {
-    this.#books.get(toHex(peer.key))?.account.reserve(SHARD_CREDITS, this.#p.clock.monotonicMs())
+    this.#wake(peer.key)?.account.reserve(SHARD_CREDITS, this.#p.clock.monotonicMs())
   }
 
   /** Its share of what is sent while others wait. */
   shareOf(peer: { readonly key: PublicKey }): number {
-    const book = this.#books.get(toHex(peer.key))
+    const book = this.#books.get(keyOf(peer.key))
     return uploadShare(book?.account.standing() ?? { word: 'serve', score: 0 })
   }
 
   // --- links ---------------------------------------------------------------------------------------
 
   onOpen(peer: PeerLink): void {
-    const book = this.#books.get(toHex(peer.key))
+    const book = this.#books.get(keyOf(peer.key))
     if (book?.pair.proposal !== undefined) this.#say(book)
   }
 
@@ -224,13 +235,13 @@ export class Accounts {
   }
 
   reports(): AccountReport[] {
-    for (const peer of this.#p.links()) this.#countCells(peer)
+    for (const peer of this.#p.takeUncounted()) this.#countCells(peer)
     return [...this.#books.values()].map((book) => this.#reportOf(book))
   }
 
   /** The stored chain with a peer, oldest first, a proof of fraud at its end; undefined without a ledger. */
   chain(peer: PublicKey): ChainFile | undefined {
-    const book = this.#books.get(toHex(peer))
+    const book = this.#books.get(keyOf(peer))
     const { opening, fraud } = book?.pair ?? NEW_PAIR
     if (book === undefined || opening === undefined) return undefined
     const entries = this.#entriesOf(book)
@@ -274,7 +285,9 @@ export class Accounts {
     try {
       const { pair, memory } = decodeAccountRecord(value)
       const peer = key.slice(1) as PublicKey
-      this.#books.set(toHex(peer), this.#newBook(peer, { pair, memory }))
+      const book = this.#newBook(peer, { pair, memory })
+      this.#books.set(keyOf(peer), book)
+      this.#awake.add(book)
     } catch (error) {
       if (!(error instanceof MalformedError)) throw error
       this.#p.log('error', 'an account on disk is damaged; the peer knows what both have signed')
@@ -283,7 +296,7 @@ export class Accounts {
 
   /** Undefined: the peer's key is not fit for a ledger, or there are too many. */
   #bookOf(peer: PublicKey): Book | undefined {
-    const name = toHex(peer)
+    const name = keyOf(peer)
     const known = this.#books.get(name)
     if (known !== undefined) {
       known.usedMs = this.#p.clock.monotonicMs()
@@ -294,6 +307,18 @@ export class Accounts {
     const book = this.#newBook(peer.slice() as PublicKey, undefined)
     this.#books.set(name, book)
     return book
+  }
+
+  /** As #bookOf; the book is looked at with each tick until nothing is left to be done. */
+  #wake(peer: PublicKey): Book | undefined {
+    const book = this.#bookOf(peer)
+    if (book !== undefined) this.#arouse(book)
+    return book
+  }
+
+  #arouse(book: Book): void {
+    book.restsUntilMs = Number.NEGATIVE_INFINITY
+    this.#awake.add(book)
   }
 
   #newBook(peer: PublicKey, stored: ReturnType<typeof decodeAccountRecord> | undefined): Book {
@@ -312,6 +337,7 @@ export class Accounts {
       fresh: [],
       sincePruned: 0,
       saidMs: never,
+      restsUntilMs: never,
       noticedMs: never,
       heard: undefined,
     }
@@ -325,7 +351,9 @@ export class Accounts {
       if (book.pair.opening !== undefined || book.isDirty) continue
       if (oldest === undefined || book.usedMs < oldest[1].usedMs) oldest = each
     }
-    return oldest !== undefined && this.#books.delete(oldest[0])
+    if (oldest === undefined) return false
+    this.#awake.delete(oldest[1])
+    return this.#books.delete(oldest[0])
   }
 
   #minute(): number {
@@ -353,6 +381,7 @@ export class Accounts {
   #become(book: Book, pair: PairState, taken: readonly Entry[]): void {
     book.pair = pair
     book.isDirty = true
+    this.#arouse(book)
     book.fresh.push(...taken)
     this.counts.entries += taken.length
     if (taken.length > 0) book.account.signed(pair.top, this.#p.clock.monotonicMs())
@@ -396,24 +425,33 @@ export class Accounts {
   }
 
   #tick(): void {
-    const { clock, links, load } = this.#p
+    const { clock, linkTo, takeUncounted, load } = this.#p
     const nowMs = clock.monotonicMs()
     const at = { nowMs, minute: this.#minute(), elapsedMs: nowMs - this.#tickedMs }
     const isLoaded = load() >= LOAD_HOLDING
+    // A day that ends may change any limit: whoever sleeps is woken once a minute.
+    if (at.minute !== this.#tickedMinute) for (const book of this.#books.values()) this.#arouse(book)
     this.#tickedMs = nowMs
-    const open = new Map<string, PeerLink>()
-    for (const peer of links()) {
-      this.#countCells(peer)
-      open.set(toHex(peer.key), peer)
-    }
-    for (const [name, book] of this.#books) {
-      const { memory } = book.account
-      book.account.tick(at)
-      if (book.account.memory.limit !== memory.limit) book.isDirty = true
-      const peer = open.get(name)
-      if (peer === undefined || this.#isStopped) continue
-      if (book.pair.proposal === undefined) this.#propose(book, { isFirst: false })
-      else if (nowMs - book.saidMs > RESEND_MS) this.#say(book)
+    this.#tickedMinute = at.minute
+    for (const peer of takeUncounted()) this.#countCells(peer)
+    for (const book of this.#awake) {
+      if (nowMs < book.restsUntilMs) continue
+      const { account, pair } = book
+      const { limit } = account
+      account.tick(at)
+      if (account.limit !== limit) book.isDirty = true
+      if (account.isQuiet && pair.proposal === undefined && !book.isDirty && !book.isDue) {
+        this.#awake.delete(book)
+        continue
+      }
+      const isDue = pair.proposal === undefined ? account.wish(at) !== undefined : nowMs - book.saidMs > RESEND_MS
+      const peer = isDue || isLoaded ? linkTo(book.peer) : undefined
+      if (peer === undefined || this.#isStopped) {
+        if (account.isStill) book.restsUntilMs = nowMs + REST_MS
+        continue
+      }
+      if (isDue && pair.proposal === undefined) this.#propose(book, { isFirst: false })
+      else if (isDue) this.#say(book)
       if (isLoaded) this.#tell(peer, book, nowMs)
     }
   }
@@ -437,6 +475,7 @@ export class Accounts {
 
   #say(book: Book): void {
     book.isDue = true
+    this.#arouse(book)
     book.saidMs = this.#p.clock.monotonicMs()
     if (this.#isGathering || this.#flushing !== undefined) return
     this.#isGathering = true
@@ -444,15 +483,15 @@ export class Accounts {
       this.#isGathering = false
       this.#flushing = this.#flush().finally(() => {
         this.#flushing = undefined
-        const [next] = [...this.#books.values()].filter((each) => each.isDue)
+        const next = [...this.#awake].find((each) => each.isDue)
         if (next !== undefined && !this.#isStopped) this.#say(next)
       })
     })
   }
 
   async #flush(): Promise<void> {
-    const { records, log } = this.#p
-    const books = [...this.#books.values()].filter((book) => book.isDirty || book.isDue)
+    const { records, log, linkTo } = this.#p
+    const books = [...this.#awake].filter((book) => book.isDirty || book.isDue)
     const messages = books.filter((book) => book.isDue).map((book) => ({ book, said: ledgerMessageOf(book.pair) }))
     const dirty = books.filter((book) => book.isDirty)
     const changes = dirty.flatMap((book) => this.#changesOf(book))
@@ -471,10 +510,7 @@ export class Accounts {
       log('error', 'ledgers could not be written', { reason: reasonOf(error) })
       return
     }
-    for (const { book, said } of messages) {
-      const peer = this.#p.links().find((each) => equalBytes(each.key, book.peer))
-      peer?.sendMessage(encodeLedgerMessage(said), 'control')
-    }
+    for (const { book, said } of messages) linkTo(book.peer)?.sendMessage(encodeLedgerMessage(said), 'control')
   }
 
   #tooOld(book: Book): { key: Uint8Array; value: undefined }[] {

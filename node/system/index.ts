@@ -35,7 +35,7 @@ export {
   processRssBytes,
   programVersion,
   surroundings,
-  tuneCollector,
+  tuneEngine,
 } from './process.ts'
 export { parseProxy, type SocksProxy } from './socks.ts'
 export { openStateStore } from './state-store.ts'

@@ -11,14 +11,20 @@ export function surroundings(): { env: Readonly<Record<string, string | undefine
   return { env: process.env, nodeOptions: process.execArgv }
 }
 
+/** Node from this version on has WebAssembly's relaxed look-ups without being asked. */
+const NODE_WITH_RELAXED_SIMD = 22
+
 /**
  * A daemon is small and moves many buffers: V8 would collect its whole heap each second because of them, at
  * a third of all processor time. A small nursery frees them early, and the old heap may grow for longer.
- * docs/decisions/0011-garbage-collection.md
+ * docs/decisions/0011-garbage-collection.md. And the erasure code is half as fast again with relaxed look-ups,
+ * which V8 has and hides in Node 20: docs/decisions/0005-own-reed-solomon-kernel.md
  */
-export function tuneCollector(): void {
+export function tuneEngine(): void {
   setFlagsFromString('--semi-space-growth-factor=1')
   setFlagsFromString('--heap-growing-percent=1000')
+  const major = Number.parseInt(process.versions.node, 10)
+  if (major < NODE_WITH_RELAXED_SIMD) setFlagsFromString('--experimental-wasm-relaxed-simd')
 }
 
 /** Calls at SIGTERM and SIGINT until the returned function is called. */

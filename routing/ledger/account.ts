@@ -188,6 +188,18 @@ export class Account {
     return { word, exposure, limit, score: room * this.reliability }
   }
 
+  /** Nothing is to be forgiven, and no answer is awaited: seconds change nothing. */
+  get isStill(): boolean {
+    return this.#reserved === 0 && this.exposure <= 0
+  }
+
+  /** Nobody owes anything, nothing is to be proposed, and time changes nothing but the day. */
+  get isQuiet(): boolean {
+    if (this.isFraud || this.#strikes >= STRIKES_MAX || !this.isStill) return false
+    if (this.tailGiven > 0 || this.tailGot > 0 || this.#limitToSign() !== this.#signedLimit) return false
+    return this.#forgiving < 1 || this.balance <= 0
+  }
+
   /** Time passes: forgives, writes off, lets the limit grow. */
   tick(at: { nowMs: number; minute: number; elapsedMs: number }): void {
     if (this.exposure > 0) {

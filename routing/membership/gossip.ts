@@ -56,15 +56,28 @@ export interface Exchange {
  */
 export function arcDigests(view: View, nowMs: number): Uint8Array {
   view.expire(nowMs)
-  const known = OF_VIEW.get(view)
-  if (known?.version === view.version) return known.digests
-  const digests = new Uint8Array(ARC_COUNT * DIGEST_SIZE)
-  for (let arc = 0; arc < ARC_COUNT; arc++) digests.set(digestOf(view.arc(arc)), arc * DIGEST_SIZE)
-  OF_VIEW.set(view, { version: view.version, digests })
+  const known = OF_VIEW.get(view) ?? NOTHING_KNOWN
+  if (known.version === view.version) return known.digests
+  // An arc's list is the same object until the arc changes, and most versions change one arc or none.
+  const lists = Array.from({ length: ARC_COUNT }, (_, arc) => view.arc(arc))
+  let { digests } = known
+  for (let arc = 0; arc < ARC_COUNT; arc++) {
+    const list = lists[arc] as readonly Descriptor[]
+    if (list === known.lists[arc]) continue
+    if (digests === known.digests) digests = digests.slice()
+    digests.set(digestOf(list), arc * DIGEST_SIZE)
+  }
+  OF_VIEW.set(view, { version: view.version, lists, digests })
   return digests
 }
 
-const OF_VIEW = new WeakMap<View, { readonly version: number; readonly digests: Uint8Array }>()
+interface Digested {
+  readonly version: number
+  readonly lists: readonly (readonly Descriptor[])[]
+  readonly digests: Uint8Array
+}
+const NOTHING_KNOWN: Digested = { version: -1, lists: [], digests: new Uint8Array(ARC_COUNT * DIGEST_SIZE) }
+const OF_VIEW = new WeakMap<View, Digested>()
 
 /** The arcs in which our view and the digests of another differ. */
 export function differingArcs(view: View, digests: Uint8Array, nowMs: number): readonly number[] {
@@ -196,14 +209,7 @@ function fitting(descriptors: readonly Descriptor[], sizeMax: number): readonly 
   return descriptors.slice(0, count)
 }
 
-// An arc's list is the same object until the arc changes.
-const DIGESTS = new WeakMap<readonly Descriptor[], Uint8Array>()
-
 function digestOf(arc: readonly Descriptor[]): Uint8Array {
-  const known = DIGESTS.get(arc)
-  if (known !== undefined) return known
   const parts = arc.map(({ id, issuedMs }) => new ByteWriter(SUMMARY_SIZE).bytes(id).u64(issuedMs).done())
-  const digest = tagged(LABELS.arcDigest, concatBytes(...parts)).slice(0, DIGEST_SIZE)
-  DIGESTS.set(arc, digest)
-  return digest
+  return tagged(LABELS.arcDigest, concatBytes(...parts)).subarray(0, DIGEST_SIZE)
 }

@@ -1,6 +1,6 @@
 /** Accounts of link neighbours over a clock and disks of the test's own. SPEC ledger §4 to §7 */
 import { describe, expect, it } from 'vitest'
-import type { Clock, NetworkId, PublicKey, RecordStore } from '../../core/index.ts'
+import { type Clock, equalBytes, type NetworkId, type PublicKey, type RecordStore } from '../../core/index.ts'
 import { signingKeyFromSeed } from '../../crypto/index.ts'
 import type { PeerLink } from '../../node/links.ts'
 import { Accounts } from '../../node/roles/accounts.ts'
@@ -75,7 +75,8 @@ class Party {
       },
       networkId: NETWORK,
       key: this.key,
-      links: () => this.peers,
+      linkTo: (key) => this.peers.find((peer) => equalBytes(peer.key, key)),
+      takeUncounted: () => [],
       load: () => this.load,
     })
     this.accounts.start()

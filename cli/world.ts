@@ -39,6 +39,7 @@ export interface Overrides {
   readonly prefixLimits?: boolean
   readonly anonymity?: 'strict' | 'unsafe'
   readonly proxy?: string
+  readonly vaults?: boolean
 }
 
 /** The part of node/home.ts that makes home folders; the processes in them speak the control API. */

@@ -67,6 +67,8 @@ const configSchema = z.strictObject({
     .default(10 * GIB),
   /** Of the quota, set aside for the cache of what passes through. */
   cacheShare: z.number().min(0).max(0.5).default(0.2),
+  /** Whether this node is a vault of others, and gives what it keeps as a keeper to vaults. SPEC vaults §2 */
+  vaults: z.boolean().default(true),
   /** What may be sent, all links together; absent: as fast as they are. SPEC ledger §7 */
   uploadBytesPerSecond: z.number().int().min(65_536).optional(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
@@ -169,6 +171,18 @@ function parseFile<T>(schema: z.ZodType<T>, text: string, file: string): T {
   const where = issue === undefined || issue.path.length === 0 ? '' : ` at "${issue.path.join('.')}"`
   const unknown = issue?.code === 'unrecognized_keys' ? `unknown key "${issue.keys.join('", "')}"` : issue?.message
   throw new BadConfigError(`${file}${where}: ${unknown ?? 'wrong'}`, { hint: 'docs/spec/home.md lists the keys' })
+}
+
+/** How a node's quota is shared out. SPEC home §5. A client keeps nothing for others. */
+export function quotasOf({ role, quotaBytes, cacheShare, vaults }: ConfigFile): {
+  readonly storeBytes: number
+  readonly cacheBytes: number
+  readonly vaultBytes: number
+} {
+  if (role === 'client') return { storeBytes: 0, cacheBytes: 0, vaultBytes: 0 }
+  const cacheBytes = Math.floor(quotaBytes * cacheShare)
+  const vaultBytes = vaults ? Math.floor((quotaBytes - cacheBytes) / 2) : 0
+  return { storeBytes: quotaBytes - cacheBytes - vaultBytes, cacheBytes, vaultBytes }
 }
 
 export function pauseBeforeReadBackMs({ readBackMinutes }: ConfigFile): { readonly min: number; readonly max: number } {

@@ -20,6 +20,7 @@ import {
   pauseBeforeReadBackMs,
   profileOf,
   proxyOf,
+  quotasOf,
   safetySettingsOf,
   seedsOf,
 } from './config.ts'
@@ -119,11 +120,20 @@ async function runLocked(
   for (const hazard of run.hazards) log('warn', 'unsafe', { reason: hazardText(hazard) })
   const networkId = networkIdOf(network)
   const isNode = config.role === 'node'
-  const cacheBytes = Math.floor(config.quotaBytes * config.cacheShare)
+  const { storeBytes, cacheBytes, vaultBytes } = quotasOf(config)
   const onCorrupt = (): void => log('warn', 'a stored shard is damaged and was dropped')
   const pause = () => new Promise<void>((resolve) => void clock.setTimer(COMMIT_PAUSE_MS, resolve))
-  const keeping = isNode ? { quotaBytes: config.quotaBytes - cacheBytes, cacheBytes } : { quotaBytes: 0, cacheBytes: 0 }
-  const { store, cache } = openLmdbStore({ path: home.folder('shards'), ...keeping, onCorrupt, pause })
+  const shared = { onCorrupt, pause }
+  const { store, cache } = openLmdbStore({
+    path: home.folder('shards'),
+    quotaBytes: storeBytes,
+    cacheBytes,
+    ...shared,
+  })
+  const vaultStore =
+    isNode && config.vaults
+      ? openLmdbStore({ path: home.folder('vault'), quotaBytes: vaultBytes, cacheBytes: 0, ...shared }).store
+      : undefined
   const pending = openLmdbStore({ path: home.folder('pending'), quotaBytes: PENDING_QUOTA_BYTES, cacheBytes: 0 }).store
   const records = openLmdbRecords({ path: home.folder('ledger'), pause })
   const keyLog = keyLogOfEnvironment()
@@ -154,6 +164,7 @@ async function runLocked(
       cache,
       pending,
       records,
+      vaultStore,
     },
     {
       profile: profileOf(network),
@@ -239,6 +250,7 @@ async function runLocked(
     })
     await transport.close()
     await store.close()
+    await vaultStore?.close()
     await pending.close()
     await records.close()
     log('info', 'stopped')

@@ -115,6 +115,16 @@ export function addNodeMetrics(
     'requests refused to peers that owe too much',
     () => node.member?.router.counts.turnedAway ?? 0,
   )
+  gauge('vault_lines', 'keepers that this node serves as a vault', () => {
+    return node.member?.vaulting?.lines.keepers.length ?? 0
+  })
+  const vaultUsage = () => node.member?.vaulting?.vault.usage()
+  gauge('vault_blobs', 'blobs kept as a vault', () => vaultUsage()?.count ?? 0)
+  gauge('vault_bytes', 'bytes kept as a vault', () => vaultUsage()?.bytes ?? 0)
+  gauge('vault_quota_bytes', 'bytes that may be kept as a vault', () => vaultUsage()?.quotaBytes ?? 0)
+  byReason('vault_line_events_total', 'what came of own lines', () => ({ ...node.member?.vaulting?.lines.counts }))
+  gauge('attached_lines', 'lines of vaults attached to this keeper', () => node.member?.lines?.attached().length ?? 0)
+  byReason('attachment_events_total', 'what came of lines of vaults', () => ({ ...node.member?.lines?.counts }))
   gauge('held_back_cells', 'cells of peers that owe too much that wait for their turn', () => node.gate.waiting)
   gauge('upload_load', 'of what may be sent, what is; above 1 links wait', () => node.accounts.load)
   counter('upload_bytes_total', 'bytes handed to links', () => node.upload.sentBytes)

@@ -53,8 +53,8 @@ export interface HostParts {
   readonly clockFault: ClockFault
   readonly quotaBytes: number
   readonly cacheBytes: number
-  /** Whether it is a vault, and keeps what it answers for in vaults. */
-  readonly hasVaults: boolean
+  /** Absent: no vault, as all nodes of the large runs are. */
+  readonly vaultQuotaBytes?: number
   readonly tamper?: Tamper
   /** Writes down what goes in and out and changes nothing: an honest machine may have it. */
   readonly tap?: Tamper
@@ -92,7 +92,8 @@ export class SimHost {
     this.isHostile = parts.tamper !== undefined
     this.disk = new SimDisk(parts.world, parts.chance, parts.quotaBytes)
     this.pendingDisk = new SimDisk(parts.world, parts.chance, 2 ** 30)
-    if (parts.hasVaults && !parts.isClient) this.vaultDisk = new SimDisk(parts.world, parts.chance, parts.quotaBytes)
+    const { vaultQuotaBytes } = parts
+    this.vaultDisk = vaultQuotaBytes === undefined ? undefined : new SimDisk(parts.world, parts.chance, vaultQuotaBytes)
   }
 
   get name(): string {

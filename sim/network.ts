@@ -159,7 +159,7 @@ export class SimNetwork {
       clockFault: { skewMs: chance.between(-skewMs, skewMs), drift: chance.between(-drift, drift) },
       quotaBytes,
       cacheBytes: CACHE_BYTES,
-      hasVaults,
+      ...(hasVaults && !role.isClient && { vaultQuotaBytes: quotaBytes }),
       ...(isHostile && { tamper: tamper(new Chance(`hostile ${identity.name} ${this.#wish.seed}`)) }),
       ...(tap !== undefined && { tap }),
       onLog: (from, level, line) => {

@@ -50,7 +50,7 @@ async function runDemo(context: Context, options: DemoOptions): Promise<void> {
     const file = options.file === undefined ? await makeFile(join(scratch, 'file.bin')) : context.path(options.file)
     const before = await hashFile(file)
     note(`the file: ${sizeText(before.sizeBytes)}, SHA-256 ${before.sha256}`)
-    const sights = await startTestnet(work, options.nodes)
+    const sights = await startTestnet(work, { nodeCount: options.nodes, hasVaults: true })
     isUp = true
     note('the testnet is one ordered ring, and its clients have circuits')
 

@@ -11,6 +11,7 @@ interface Options {
   readonly seeds: string
   readonly profile: ProfileName
   readonly unsafe?: boolean
+  readonly vaults: boolean
 }
 
 export function networkCommand(world: World): Command {
@@ -22,6 +23,7 @@ export function networkCommand(world: World): Command {
       new Option('--profile <name>', 'timings and sizes').choices(['production', 'testnet']).default('production'),
     )
     .option('--unsafe', 'warn of settings that undo anonymity instead of refusing them')
+    .option('--no-vaults', 'seeds that hold what they answer for themselves, and nothing for others')
     .addHelpText(
       'after',
       `
@@ -56,7 +58,10 @@ Every other machine joins with what \`hush invite\` prints on any of them.`,
       const network = await homes.createNetwork({
         profile: options.profile,
         seeds,
-        ...(options.unsafe === true && { overrides: { anonymity: 'unsafe' } }),
+        overrides: {
+          ...(options.unsafe === true && { anonymity: 'unsafe' }),
+          ...(!options.vaults && { vaults: false }),
+        },
         onProgress: (done, total) => {
           if (PROFILES[options.profile].puzzleBits > 0) voice.note(`${done} of ${total} solved`)
         },

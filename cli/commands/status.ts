@@ -46,6 +46,7 @@ export function statusText(status: Status): string {
     if (node.corruptDropped > 0) facts.push(['corrupt', `${countText(node.corruptDropped, 'shard')} dropped`])
   }
   if (status.contents !== undefined) facts.push(['answers for', contentsText(status.contents)])
+  if (status.vault !== undefined) facts.push(['vault', vaultText(status.vault)])
   facts.push(
     ['members', `${status.view.members} known, ${status.view.reachable} reachable`],
     [
@@ -74,6 +75,11 @@ function contentsText({ here, inTwoVaults, inOneVault, ...audits }: NonNullable<
   if (inOneVault > 0) parts.splice(1, 0, `${inOneVault} in one`)
   const failed = audits.auditsFailed > 0 ? `, ${audits.auditsFailed} failed` : ''
   return `${parts.join(', ')} (${countText(audits.auditsPassed, 'audit')} passed${failed})`
+}
+
+function vaultText({ lines, attached, blobs, storedBytes, quotaBytes }: NonNullable<Status['vault']>): string {
+  const held = `${countText(blobs, 'blob')}, ${sizeText(storedBytes)} of ${sizeText(quotaBytes)}`
+  return `${held}; serves ${countText(lines, 'keeper')}, served by ${countText(attached, 'line')}`
 }
 
 function readBackText({ waiting, nextInMs, ...done }: NonNullable<Status['readBack']>): string {

@@ -59,13 +59,16 @@ function upCommand(world: World): Command {
     .option('--nodes <n>', `how many nodes, ${NODES_MIN} to ${NODES_MAX}; needed to make a testnet`, parseNodeCount)
     .requiredOption(...DIR_OPTION)
     .option(...UNSAFE_OPTION)
-    .action(async (options: { readonly nodes?: number } & Options, command: Command) => {
+    .option('--no-vaults', 'nodes that hold what they answer for themselves')
+    .action(async (options: { readonly nodes?: number; readonly vaults: boolean } & Options, command: Command) => {
       const { voice, path, interruptible } = contextOf(world, command)
       const folder = path(options.dir)
-      const { nodes, unsafe } = options
+      const { nodes, unsafe, vaults } = options
+      if (nodes === undefined && !vaults)
+        throw new UsageError('--no-vaults goes with --nodes: homes keep what they are')
       const sights = await interruptible((signal) => {
         const work = { world, folder, note: (text: string) => voice.note(text), signal, isUnsafe: unsafe === true }
-        return nodes === undefined ? restartTestnet(work) : startTestnet(work, nodes)
+        return nodes === undefined ? restartTestnet(work) : startTestnet(work, { nodeCount: nodes, hasVaults: vaults })
       })
       voice.answer(sightsText(sights), sightsJson(folder, sights))
       voice.hint(`put with: hush put FILE --home ${options.dir}/client-a`)

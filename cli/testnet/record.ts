@@ -20,6 +20,8 @@ export interface Member {
 export interface TestnetRecord {
   readonly version: 1
   readonly plan: AddressPlan
+  /** Of the nodes that are made; records of earlier versions do not say so. */
+  readonly hasVaults: boolean
   readonly members: readonly Member[]
 }
 
@@ -50,7 +52,7 @@ export function parseRecord(text: string): TestnetRecord | undefined {
   const { plan, members } = value ?? {}
   if (value?.version !== 1 || !Array.isArray(members) || !isPort(plan?.basePort)) return undefined
   if (plan.kind !== 'one-each' && plan.kind !== 'shared') return undefined
-  return members.every(isMember) ? { version: 1, plan, members } : undefined
+  return members.every(isMember) ? { version: 1, plan, hasVaults: value.hasVaults !== false, members } : undefined
 }
 
 function isMember(value: unknown): value is Member {

@@ -44,7 +44,10 @@ export interface Sight {
 }
 
 /** Makes and starts a testnet, and waits until it is ready. On any failure its processes are ended. */
-export async function startTestnet(work: Work, nodeCount: number): Promise<Sight[]> {
+export async function startTestnet(
+  work: Work,
+  { nodeCount, hasVaults }: { readonly nodeCount: number; readonly hasVaults: boolean },
+): Promise<Sight[]> {
   await claimFolder(work.folder)
   const plan = await planAddresses(nodeCount)
   if (plan.kind === 'shared') {
@@ -60,7 +63,7 @@ export async function startTestnet(work: Work, nodeCount: number): Promise<Sight
       pid: undefined,
     }),
   )
-  const record: TestnetRecord = { version: 1, plan, members: [...nodes, ...clients] }
+  const record: TestnetRecord = { version: 1, plan, hasVaults, members: [...nodes, ...clients] }
   await writeRecord(work.folder, record)
   try {
     await makeHomes(work, record)
@@ -102,7 +105,7 @@ export async function addNode(work: Work): Promise<{ member: Member; sights: Sig
     network,
     role: 'node',
     ...listenOf(member),
-    ...overridesOf(work, record.plan),
+    ...overridesOf(work, record),
   })
   const grown = { ...record, members: [...nodes, member, ...record.members.filter((other) => other.role === 'client')] }
   await writeRecord(work.folder, grown)
@@ -224,13 +227,14 @@ async function claimFolder(folder: string): Promise<void> {
 }
 
 /** The first seven are the network's seeds; everyone else joins by invite, as on any network. */
-async function makeHomes(work: Work, { members, plan }: TestnetRecord): Promise<void> {
+async function makeHomes(work: Work, record: TestnetRecord): Promise<void> {
+  const { members } = record
   const homes = await work.world.homes()
   const seeds = members.slice(0, SEED_COUNT)
   const network = await homes.createNetwork({
     profile: 'testnet',
     seeds: seeds.map((seed) => ({ home: seed.home, listen: seed.address ?? '' })),
-    ...overridesOf(work, plan),
+    ...overridesOf(work, record),
   })
   const invite = homes.makeInvite(network)
   for (const member of members.slice(SEED_COUNT)) {
@@ -241,7 +245,7 @@ async function makeHomes(work: Work, { members, plan }: TestnetRecord): Promise<
       network: joined,
       role: member.role,
       ...listenOf(member),
-      ...overridesOf(work, plan),
+      ...overridesOf(work, record),
     })
   }
 }
@@ -274,11 +278,12 @@ function listenOf(member: Member): { listen?: string } {
 }
 
 /** Nodes that share one address would all fall to the limits on prefixes. */
-function overridesOf({ isUnsafe }: Work, plan: TestnetRecord['plan']): { overrides: Overrides } {
+function overridesOf({ isUnsafe }: Work, { plan, hasVaults }: TestnetRecord): { overrides: Overrides } {
   return {
     overrides: {
       ...(plan.kind === 'shared' && { prefixLimits: false }),
       ...(isUnsafe === true && { anonymity: 'unsafe' }),
+      ...(!hasVaults && { vaults: false }),
     },
   }
 }

@@ -18,7 +18,9 @@ import type { HushNode } from '../compose.ts'
 import type { NetworkFile } from '../config.ts'
 import { INVITE_CONTACTS_MAX, makeInvite } from '../home.ts'
 import type { Member } from '../member.ts'
+import type { Attachments } from '../roles/attachments.ts'
 import type { ControlExchange, Metrics } from '../system/index.ts'
+import type { Vaulting } from '../vaulting.ts'
 import {
   BadRequestError,
   bodyOf,
@@ -167,6 +169,7 @@ export class ControlServer {
         },
         contents: contentsOf(member, usage.count),
       }),
+      ...(member?.vaulting !== undefined && { vault: vaultStatus(member.vaulting, member.lines) }),
       view: { members: node.view.members(nowMs).length, reachable: node.view.reachable(nowMs).length },
       circuits: {
         ready: node.pool.ready.length,
@@ -329,6 +332,12 @@ function urlOf(path: string): URL {
   } catch {
     throw new BadRequestError('the path is none')
   }
+}
+
+function vaultStatus(vaulting: Vaulting, lines: Attachments | undefined): NonNullable<Status['vault']> {
+  const { count, bytes, quotaBytes } = vaulting.vault.usage()
+  const attached = lines?.attached().length ?? 0
+  return { lines: vaulting.lines.keepers.length, attached, blobs: count, storedBytes: bytes, quotaBytes }
 }
 
 function jsonOf(text: string): unknown {

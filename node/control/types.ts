@@ -50,6 +50,8 @@ export const statusSchema = z.object({
   contents: z
     .object({ here: count, inTwoVaults: count, inOneVault: count, auditsPassed: count, auditsFailed: count })
     .optional(),
+  /** Absent where there are no vaults: `lines` to keepers that it serves, `attached` lines of vaults that serve it. */
+  vault: z.object({ lines: count, attached: count, blobs: count, storedBytes: count, quotaBytes: count }).optional(),
   view: z.object({ members: count, reachable: count }),
   circuits: z.object({ ready: count, building: count, gateways: count, wanted: count }),
   /** `id` is the first 8 digits. */

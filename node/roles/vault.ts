@@ -26,7 +26,7 @@ import {
   type VaultAnswer,
   type VaultRequest,
 } from '../../routing/index.ts'
-import { type ContentRef, type ShardStore, shardRef } from '../../storage/index.ts'
+import { type ContentRef, type ShardStore, type StoreUsage, shardRef } from '../../storage/index.ts'
 import { cut } from './keeper.ts'
 
 const DAY_MS = 24 * 60 * 60_000
@@ -69,6 +69,10 @@ export class Vault {
 
   constructor(ports: VaultPorts) {
     this.#p = ports
+  }
+
+  usage(): StoreUsage {
+    return this.#p.store.usage()
   }
 
   start(): void {

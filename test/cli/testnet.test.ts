@@ -79,7 +79,8 @@ describe('the record of a testnet', () => {
     members: [{ name: 'node-00', role: 'node', home: '/x', address: '127.0.0.1:1', pid: 77 }],
   }
   it('is read back, and anything else is refused', () => {
-    expect(parseRecord(JSON.stringify(good))).toEqual(good)
+    expect(parseRecord(JSON.stringify(good))).toEqual({ ...good, hasVaults: true })
+    expect(parseRecord(JSON.stringify({ ...good, hasVaults: false }))).toEqual({ ...good, hasVaults: false })
     const member = good.members[0]
     for (const bad of [
       null,
@@ -186,7 +187,7 @@ describe('a testnet of processes', () => {
     const folder = join(stage.folder, 'net')
     mkdirSync(folder)
     const member = { name: 'node-00', role: 'node', home: join(folder, 'node-00'), pid: process.pid }
-    const record = { version: 1, plan: { kind: 'shared', basePort: 4000 }, members: [member] }
+    const record = { version: 1, plan: { kind: 'shared', basePort: 4000 }, hasVaults: true, members: [member] }
     writeFileSync(join(folder, 'testnet.json'), JSON.stringify(record))
     expect(await stage.hush(['testnet', 'down', '--dir', 'net'])).toMatchObject({
       exit: 0,

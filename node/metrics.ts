@@ -31,7 +31,9 @@ export function addNodeMetrics(
   gauge('stored_bytes', 'bytes kept for others', () => store.usage().bytes)
   gauge('quota_bytes', 'bytes that may be kept for others', () => store.usage().quotaBytes)
   gauge('cached_bytes', 'bytes in the cache', () => cache.usage().bytes)
-  counter('corrupt_shards_total', 'stored shards found damaged and dropped', () => store.usage().corrupt)
+  counter('corrupt_shards_total', 'stored shards found damaged and dropped', () => {
+    return store.usage().corrupt + (node.member?.vaulting?.vault.usage().corrupt ?? 0)
+  })
   gauge('contents_in_two_vaults', 'contents this keeper points to, with two places or more', () => {
     return node.member?.pointers.usage().withTwo ?? 0
   })

@@ -143,13 +143,19 @@ async function begin(network: SimNetwork): Promise<void> {
       world.nowMs > 150_000 &&
       ringFault(network) === undefined &&
       network.clients.every((host) => (host.node?.pool.ready.length ?? 0) >= 5) &&
-      network.nodes.every(
-        (host) => host.vaultDisk === undefined || (host.node?.member?.lines?.attached().length ?? 0) >= 2,
-      )
+      haveLines(network)
     if (!isReady && world.nowMs > START_MS_MAX) throw new Error(`the network does not begin: ${ringFault(network)}`)
     return isReady
   })
   network.note('the network stands')
+}
+
+/** All but a tenth of the keepers could give a content to two vaults; where there are none, all are as ready as they will be. */
+function haveLines({ nodes }: SimNetwork): boolean {
+  const few = nodes.filter(
+    ({ node, vaultDisk }) => vaultDisk !== undefined && (node?.member?.lines?.attached().length ?? 0) < 2,
+  )
+  return few.length <= nodes.length / 10
 }
 
 function watch(network: SimNetwork, custody: Custody): void {

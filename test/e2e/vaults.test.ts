@@ -18,8 +18,9 @@ import { filesBelow, found, type Needles, spelled } from './support/roles.ts'
 const NODES = 20
 /** Of all shards, what has to lie with two vaults. */
 const SHARE_MIN = 0.95
-/** Lines that every keeper has before anything is put. */
+/** Lines that all keepers but so many have before anything is put. */
 const LINES_MIN = 3
+const FEW_LINES = 0.1
 const SIZES = [1, 64_000, 3 * STRIPE_SIZE + 12_345]
 
 let net: Net
@@ -49,10 +50,14 @@ async function attached(): Promise<number[]> {
   return Promise.all(names.map(async (name) => (await connectControl(net.home(name)).status()).vault?.attached ?? 0))
 }
 
+function quantile(counts: readonly number[], share: number): number {
+  return [...counts].sort((a, b) => a - b)[Math.floor(share * counts.length)] ?? 0
+}
+
 beforeAll(async () => {
   net = await Net.start(NODES)
-  // Most of their lines, so that the first files are no exception.
-  while (Math.min(...(await attached())) < LINES_MIN) await sleep(500)
+  // Whoever owns little of the ring may have one line for long, and then owns little of what is put as well.
+  while (quantile(await attached(), FEW_LINES) < LINES_MIN) await sleep(500)
   for (const size of SIZES) {
     const bytes = seededBytes(size, size)
     kept.push({ bytes, address: addressOf(await net.as('client-a', ['put', await net.newFile(bytes)])) })

@@ -324,6 +324,8 @@ export class Custody {
       const owners = this.#ownersOf(ref)
       if (owners.some((host) => host === undefined || host.isHostile)) continue
       const missing = owners.filter((host) => host !== undefined && !answersFor(host, ref))
+      if (at.length < this.#copies && at.some(({ vaultDisk }) => vaultDisk !== undefined))
+        lacking.push(`${shown(ref)} lies at ${namesOf(at)} only`)
       if (missing.length > 0)
         lacking.push(`${shown(ref)} lacks at ${namesOf(missing)} of ${namesOf(owners)}, lies at ${namesOf(at)}`)
     }

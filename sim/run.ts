@@ -1,5 +1,5 @@
 /** One seed from its first event to its verdict. */
-import type { Location } from '../core/index.ts'
+import type { Location, Profile } from '../core/index.ts'
 import { Chance } from './chance.ts'
 import {
   Custody,
@@ -55,6 +55,8 @@ export interface RunReport {
 }
 
 const MINUTE = 60_000
+/** A day of a vault's absence would be longer than a run. */
+const VAULT_PROFILE: Profile = { ...SIM_PROFILE, vaultAbsentMs: 2 * MINUTE, vaultAuditEveryMs: MINUTE / 2 }
 const CHECK_EVERY_MS = 10_000
 const WATCH_EVERY_MS = MINUTE
 const START_MS_MAX = 10 * MINUTE
@@ -70,7 +72,7 @@ export async function runSeed(wish: RunWish): Promise<RunReport> {
     seed: wish.seed,
     nodes: wish.nodes,
     clients: CLIENTS,
-    profile: SIM_PROFILE,
+    profile: wish.hasVaults === true ? VAULT_PROFILE : SIM_PROFILE,
     hostileShare,
     tamper: (chance) => hostileTamper(network.world, chance, drawCharacters(chance)),
     quotaBytes: 2 ** 28,

@@ -12,7 +12,7 @@ import {
   shuffle,
   type Timer,
 } from '../../core/index.ts'
-import { LABELS, merkleRoot, tagged } from '../../crypto/index.ts'
+import { merkleRoot } from '../../crypto/index.ts'
 import { isWhole, type LeafRange } from '../../routing/index.ts'
 import {
   type ContentLeaves,
@@ -24,6 +24,7 @@ import {
   WRAP_KEY_SIZE,
   wrap,
 } from '../../storage/index.ts'
+import { dropHashOf } from './vault.ts'
 import type { AttachedLine, VaultLines } from './vault-lines.ts'
 
 /** A line that has not said "kept" by then is not waited for alone ... */
@@ -192,7 +193,7 @@ export class Blobs {
     const wrapKey = random.bytes(WRAP_KEY_SIZE)
     const dropSecret = random.bytes(DROP_SECRET_SIZE)
     const bytes = wrap(content.bytes, wrapKey)
-    const dropHash = tagged(LABELS.vaultDrop, dropSecret)
+    const dropHash = dropHashOf(dropSecret)
     const answer = await lines.keep(line, { bytes, leaseEndMs: content.leaseEndMs, dropHash })
     if (answer === 'failed') this.#note(line, false)
     if (answer !== 'kept') {

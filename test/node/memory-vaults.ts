@@ -12,7 +12,8 @@ import {
   type PublicKey,
   toHex,
 } from '../../core/index.ts'
-import { LABELS, merkleProof, merkleRoot, tagged } from '../../crypto/index.ts'
+import { merkleProof, merkleRoot } from '../../crypto/index.ts'
+import { dropHashOf } from '../../node/roles/vault.ts'
 import type { AttachedLine, Blob, BlobPlace, VaultLines } from '../../node/roles/vault-lines.ts'
 
 interface StoredBlob extends Blob {
@@ -77,7 +78,7 @@ export class MemoryVaults {
     const drop = async (place: BlobPlace, secret: Uint8Array): Promise<boolean> => {
       const line = find(place)
       const blob = line !== undefined && isHere(line) ? line.blobs.get(toHex(place.root)) : undefined
-      if (blob === undefined || !equalBytes(tagged(LABELS.vaultDrop, secret), blob.dropHash)) return false
+      if (blob === undefined || !equalBytes(dropHashOf(secret), blob.dropHash)) return false
       return line?.blobs.delete(toHex(place.root)) === true
     }
     const lines: VaultLines = {

@@ -76,6 +76,14 @@ export class Holders {
     return this.region(location).filter((id) => compareBytes(id, this.#p.selfId) !== 0)
   }
 
+  /** Members of the region behind the first `past`, the longest known first. */
+  eldest(location: Uint8Array, wish: { past: number; count: number }): NodeId[] {
+    const { view } = this.#p
+    const seenMs = (id: NodeId): number => view.firstSeenMs(id) ?? Number.POSITIVE_INFINITY
+    const behind = this.othersOfRegion(location).slice(wish.past)
+    return behind.sort((a, b) => seenMs(a) - seenMs(b)).slice(0, wish.count)
+  }
+
   /** Whether a member may hand this node a pointer for the location: twice the region, since views differ. */
   isInRegion(location: Uint8Array): boolean {
     const { view, clock, profile, selfId } = this.#p

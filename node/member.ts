@@ -36,6 +36,7 @@ import type { LinkTable, PeerLink } from './links.ts'
 import type { PuzzleSolver } from './puzzle-solver.ts'
 import type { Accounts } from './roles/accounts.ts'
 import { Attachments } from './roles/attachments.ts'
+import type { Blobs } from './roles/blobs.ts'
 import { Gateway } from './roles/gateway.ts'
 import type { Keeper } from './roles/keeper.ts'
 import { makeKeeping } from './roles/keeping.ts'
@@ -97,6 +98,8 @@ export class Member {
   /** Where lies what this node answers for and does not hold itself. */
   readonly pointers: PointerStore
   readonly tending: Tending
+  /** What this keeper asks of vaults. */
+  readonly blobs: Blobs
   readonly #audits: Audits
   /** The vaults that this keeper has; absent where none are. */
   readonly lines: Attachments | undefined
@@ -153,6 +156,7 @@ export class Member {
     this.keeper = keeping.keeper
     this.pointers = pointers
     this.tending = keeping.tending
+    this.blobs = keeping.blobs
     this.reconcile = new Reconcile({ clock, jitter, log, profile, ...keeping })
     this.#audits = new Audits({ clock, jitter, log, profile, ...keeping })
     this.ring = new RingUpkeep({

@@ -47,6 +47,9 @@ export function addNodeMetrics(
   counter('puts_kept_here_total', 'puts and renewals whose bytes were stored here, for want of vaults', () => {
     return node.member?.keeper.counts.here ?? 0
   })
+  byReason('blob_requests_total', 'blobs given to vaults and read from them, by what came of it', () => {
+    return { ...node.member?.blobs.counts }
+  })
   byReason('vault_audits_total', 'leaves asked of vaults, by what came', () => {
     const { auditsPassed, auditsFailed } = node.member?.tending.counts ?? { auditsPassed: 0, auditsFailed: 0 }
     return { passed: auditsPassed, failed: auditsFailed }

@@ -2,8 +2,8 @@
  * The test of the tests: `npm run planted [-- NAME...] [--jobs 2] [--write] [--real]`. Each patch of test/planted
  * breaks the program in one place; it is applied to a scratch copy, and the simulator runs seed after seed until
  * one is violated. The head of a patch says what is wrong with it (About), how many seeds may pass (Seeds), what the
- * simulator is told besides (With), and
- * which test of real processes has to fail too (Real: FILE > part of the test's name), if any.
+ * simulator is told besides (With), and which test of real processes has to fail too (Real: FILE > part of the
+ * test's name), if any.
  * --real runs those tests instead of the simulator, one at a time. --write puts what was found into the page of
  * docs/measurements; rows that were not tried stay. Exits 1 when a bug is not found.
  */

@@ -327,8 +327,13 @@ export class Custody {
       const owners = this.#ownersOf(ref)
       if (owners.some((host) => host === undefined || host.isHostile)) continue
       const missing = owners.filter((host) => host !== undefined && !answersFor(host, ref))
-      if (at.length < this.#copies && at.some(({ vaultDisk }) => vaultDisk !== undefined))
-        lacking.push(`${shown(ref)} lies at ${namesOf(at)} only`)
+      // With vaults that lie too: who they are a keeper cannot know.
+      const everywhere = copiesOf(
+        ref,
+        this.#network.nodes.filter((host) => host.isUp),
+      )
+      if (everywhere.length < this.#copies && everywhere.some(({ vaultDisk }) => vaultDisk !== undefined))
+        lacking.push(`${shown(ref)} lies at ${namesOf(everywhere)} only`)
       if (missing.length > 0)
         lacking.push(`${shown(ref)} lacks at ${namesOf(missing)} of ${namesOf(owners)}, lies at ${namesOf(at)}`)
     }
@@ -339,7 +344,7 @@ export class Custody {
   #isGuilty(host: SimHost, ref: ContentRef): boolean {
     if (host.disk.hasRotted(ref)) return false
     // Hostile machines keep what they proved to hold, and may be all who should.
-    if (this.#network.nodes.some((other) => other.isHostile && other.disk.holds(ref))) return false
+    if (copiesOf(ref, this.#network.nodes).some((other) => other.isHostile)) return false
     if (!host.isDead) return true
     return host.hasLeft && !this.#ownersOf(ref).some((owner) => owner === undefined || owner.isHostile)
   }

@@ -10,7 +10,7 @@ import { type ContentRef, contentRefKey, encodeContentRef, locationOf } from '..
 import { Chance } from './chance.ts'
 import type { SimHost } from './host.ts'
 import type { SimNetwork } from './network.ts'
-import { answersFor, copiesOf, whereabouts } from './whereabouts.ts'
+import { answersFor, blobsOf, copiesOf, whereabouts } from './whereabouts.ts'
 import { type Acknowledged, isExpected, Workload } from './workload.ts'
 
 /** A node may have so much on its way; beyond, something grows without bound. */
@@ -272,7 +272,7 @@ export class Custody {
   /** Surplus goes when its holders have proven that they have it. What they do afterwards is another matter. */
   #letGo(host: SimHost, ref: ContentRef): void {
     if (host.isHostile || host.isClient || host.disk.hasRotted(ref)) return
-    const others = this.#keptBy(ref, host).length
+    const others = Math.max(this.#keptBy(ref, host).length, blobsOf(ref, this.#network.nodes))
     if (others < this.#copies)
       this.#network.violate(`${host.name} lets go of ${shown(ref)}, which ${others} others have`)
   }
@@ -288,7 +288,7 @@ export class Custody {
       const near = ownersOf(locationOf(ref), ids, this.#copies + REGION_EXTRA).map((id) => hosts.get(toHex(id)))
       const kept = this.#keptBy(ref, host)
       const liars = near.filter((other) => other?.isHostile === true && !kept.includes(other))
-      if (kept.length + liars.length < this.#copies)
+      if (Math.max(kept.length + liars.length, blobsOf(ref, this.#network.nodes)) < this.#copies)
         this.#network.violate(`${host.name} has handed over ${shown(ref)}, which ${kept.length} others have`)
     }
   }
@@ -332,7 +332,8 @@ export class Custody {
         ref,
         this.#network.nodes.filter((host) => host.isUp),
       )
-      if (everywhere.length < this.#copies && everywhere.some(({ vaultDisk }) => vaultDisk !== undefined))
+      const isShort = everywhere.length < this.#copies && blobsOf(ref, this.#network.nodes) < this.#copies
+      if (isShort && everywhere.some(({ vaultDisk }) => vaultDisk !== undefined))
         lacking.push(`${shown(ref)} lies at ${namesOf(everywhere)} only`)
       if (missing.length > 0)
         lacking.push(`${shown(ref)} lacks at ${namesOf(missing)} of ${namesOf(owners)}, lies at ${namesOf(at)}`)

@@ -32,6 +32,16 @@ export function copiesOf(ref: ContentRef, hosts: readonly SimHost[]): SimHost[] 
   return hosts.filter(isWith)
 }
 
+/**
+ * Blobs that vaults have of it. Two that different keepers gave away may lie with one vault, by lines of its own to each:
+ * neither the keepers nor the vault can know.
+ */
+export function blobsOf(ref: ContentRef, hosts: readonly SimHost[]): number {
+  const roots = new Map(hosts.flatMap((host) => placesAt(host, ref)).map(({ root }) => [toHex(root), root]))
+  return [...roots.values()].filter((root) => hosts.some(({ vaultDisk }) => vaultDisk?.holds(shardRef(root)) === true))
+    .length
+}
+
 /** Whether the machine answers for the content: with its bytes or a pointer. */
 export function answersFor(host: SimHost, ref: ContentRef): boolean {
   return host.disk.holds(ref) || placesAt(host, ref).length > 0

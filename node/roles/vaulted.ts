@@ -149,12 +149,15 @@ export class Vaulted {
   async hasProven(ref: ContentRef, bytes: Uint8Array): Promise<boolean> {
     const held = this.get(ref)
     if (held === undefined) return false
-    const isOwn = ({ provenMs, dropSecret }: Place): boolean => dropSecret !== undefined && provenMs > 0
-    const unproven = held.places.filter((place) => !isOwn(place))
+    // What this node gave itself has only to be there still.
     const isGood = await Promise.all(
-      unproven.map((place) => this.#p.blobs.isGood(place, { ref, pointer: held, range: WHOLE })),
+      held.places.map((place) =>
+        place.dropSecret !== undefined
+          ? this.#hasLeaf(ref, held, place)
+          : this.#p.blobs.isGood(place, { ref, pointer: held, range: WHOLE }),
+      ),
     )
-    const good = held.places.filter((place) => isOwn(place) || isGood[unproven.indexOf(place)] === true)
+    const good = held.places.filter((_, at) => isGood[at] === true)
     if (good.length >= PLACES_WANTED) return true
     const bad = held.places.filter((place) => !good.includes(place))
     return this.replace(ref, bad, bytes)

@@ -52,6 +52,10 @@ export interface StoredRecord {
 export interface RecordStore {
   /** Those whose key begins so, in order; at most `limit`, the last ones. The bytes are the caller's. */
   list(prefix: Uint8Array, limit?: number): readonly StoredRecord[]
+  /** The bytes are the caller's. */
+  get(key: Uint8Array): Uint8Array | undefined
+  /** Those with a key above `above` and not above `upTo`, in order; the first `limit`. */
+  range(span: { readonly above: Uint8Array; readonly upTo: Uint8Array }, limit: number): readonly StoredRecord[]
   /** All or nothing; resolves once it would survive a crash, rejects when it would not. No value: removed. */
   write(changes: readonly { readonly key: Uint8Array; readonly value: Uint8Array | undefined }[]): Promise<void>
 }

@@ -16,7 +16,18 @@ export { sha256, tagged } from './hash.ts'
 export { nodeIdOf, solveIdentity } from './identity.ts'
 export { hkdf } from './kdf.ts'
 export { LABELS, type Label } from './labels.ts'
-export { isLeafRange, type LeafRange, merkleProof, merkleRoot, verifyMerkleProof } from './merkle.ts'
+export {
+  isLeafRange,
+  isLeavesOf,
+  type LeafRange,
+  MERKLE_LEAVES_SIZE,
+  merkleLeaves,
+  merkleProof,
+  merkleProofOfLeaves,
+  merkleRoot,
+  merkleRootOfLeaves,
+  verifyMerkleProof,
+} from './merkle.ts'
 export { type HandshakePuzzle, PUZZLE_EFFORT, PuzzleSearch, puzzleEffort } from './puzzle.ts'
 export { combineShares, evaluateShare, ShareSetError, splitSecret } from './shamir/index.ts'
 export { isSafePublicKey, SIGNATURE_SIZE, type SigningKey, signingKeyFromSeed, verifySignature } from './sign.ts'

@@ -8,8 +8,12 @@
  * run if the run starts at an odd place, then the one right of it if it ends at an even place; 32 bytes each.
  */
 import { hash, timingSafeEqual } from 'node:crypto'
-import { assert, ByteReader, LEAF_COUNT, LEAF_SIZE, SHARD_SIZE } from '../core/index.ts'
+import { assert, ByteReader, concatBytes, equalBytes, LEAF_COUNT, LEAF_SIZE, SHARD_SIZE } from '../core/index.ts'
 import { plainBytes } from './hash.ts'
+
+const HASH_SIZE = 32
+/** Hashes of all leaves of a shard. */
+export const MERKLE_LEAVES_SIZE = LEAF_COUNT * HASH_SIZE
 
 /** Leaves `from` to `from + count - 1` of the 16. */
 export interface LeafRange {
@@ -26,18 +30,44 @@ export function isLeafRange(range: LeafRange): boolean {
 /** `shard` has SHARD_SIZE bytes. */
 export function merkleRoot(shard: Uint8Array): Uint8Array {
   assert(shard.length === SHARD_SIZE, 'a shard has its one size')
-  let level = leafHashes(shard)
-  while (level.length > 1) level = levelAbove(level)
-  return plainBytes(level[0] as Uint8Array)
+  return rootAbove(leafHashes(shard))
+}
+
+/** The hashes of the 16 leaves, one after the other: enough to check and to prove any leaf without the others. */
+export function merkleLeaves(shard: Uint8Array): Uint8Array {
+  assert(shard.length === SHARD_SIZE, 'a shard has its one size')
+  return concatBytes(...leafHashes(shard))
+}
+
+/** The root of a shard whose leaves have these hashes. `leaves` are MERKLE_LEAVES_SIZE bytes. */
+export function merkleRootOfLeaves(leaves: Uint8Array): Uint8Array {
+  return rootAbove(splitHashes(leaves))
+}
+
+/** As merkleProof, from the hashes of all leaves. */
+export function merkleProofOfLeaves(leaves: Uint8Array, range: LeafRange): Uint8Array {
+  return proofIn(splitHashes(leaves), range)
+}
+
+/** Whether `shardLeaves` are the leaves of that range, by the hashes of all. */
+export function isLeavesOf(leaves: Uint8Array, range: LeafRange, shardLeaves: Uint8Array): boolean {
+  if (!isLeafRange(range) || shardLeaves.length !== range.count * LEAF_SIZE) return false
+  const wanted = leaves.subarray(range.from * HASH_SIZE, (range.from + range.count) * HASH_SIZE)
+  return equalBytes(wanted, concatBytes(...leafHashes(shardLeaves)))
 }
 
 /** What verifyMerkleProof() needs besides the leaves; empty for all 16, at most 8 hashes. The range must be one. */
 export function merkleProof(shard: Uint8Array, range: LeafRange): Uint8Array {
-  assert(shard.length === SHARD_SIZE && isLeafRange(range), 'a proof is of leaves of a shard')
+  assert(shard.length === SHARD_SIZE, 'a proof is of leaves of a shard')
+  return proofIn(leafHashes(shard), range)
+}
+
+function proofIn(hashes: readonly Uint8Array[], range: LeafRange): Uint8Array {
+  assert(isLeafRange(range), 'a proof is of leaves of a shard')
   const siblings: Uint8Array[] = []
   let first = range.from
   let last = range.from + range.count - 1
-  for (let level = leafHashes(shard); level.length > 1; level = levelAbove(level)) {
+  for (let level = hashes; level.length > 1; level = levelAbove(level)) {
     if (first % 2 === 1) siblings.push(level[first - 1] as Uint8Array)
     if (last % 2 === 0) siblings.push(level[last + 1] as Uint8Array)
     first >>= 1
@@ -82,6 +112,17 @@ export function proofSize(range: LeafRange): number {
 const LEAF_INPUT = new Uint8Array(1 + LEAF_SIZE)
 const NODE_INPUT = new Uint8Array(1 + 64)
 NODE_INPUT[0] = 0x01
+
+function splitHashes(leaves: Uint8Array): Uint8Array[] {
+  assert(leaves.length === MERKLE_LEAVES_SIZE, 'a shard has its 16 leaves')
+  return Array.from({ length: LEAF_COUNT }, (_, i) => leaves.subarray(i * HASH_SIZE, (i + 1) * HASH_SIZE))
+}
+
+function rootAbove(hashes: readonly Uint8Array[]): Uint8Array {
+  let level = hashes
+  while (level.length > 1) level = levelAbove(level)
+  return plainBytes(level[0] as Uint8Array)
+}
 
 function leafHashes(leaves: Uint8Array): Uint8Array[] {
   const hashes: Uint8Array[] = []

@@ -10,10 +10,23 @@ import type { PeerLink } from './links.ts'
 /** Calls one link may have outstanding; a further one fails at once. */
 const OUTSTANDING_MAX = 256
 
-type Answer = Extract<Call, { kind: 'ringState' | 'copied' | 'haves' | 'proved' }>
+type Answer = Extract<Call, { kind: 'ringState' | 'copied' | 'haves' | 'proved' | 'pointed' }>
 type Question = Exclude<Call, Answer>
 type WithoutTag<T> = T extends unknown ? Omit<T, 'tag'> : never
-type AnswerTo = { ringQuery: 'ringState'; copy: 'copied'; have: 'haves'; prove: 'proved' }
+type AnswerTo = { ringQuery: 'ringState'; copy: 'copied'; have: 'haves'; prove: 'proved'; pointer: 'pointed' }
+
+const ANSWER_TO: { readonly [Kind in Question['kind']]: AnswerTo[Kind] } = {
+  ringQuery: 'ringState',
+  copy: 'copied',
+  have: 'haves',
+  prove: 'proved',
+  pointer: 'pointed',
+}
+const ANSWERS: readonly string[] = Object.values(ANSWER_TO)
+
+export function isAnswer(call: Call): call is Answer {
+  return ANSWERS.includes(call.kind)
+}
 
 interface Waiting {
   readonly wanted: Answer['kind']
@@ -34,7 +47,7 @@ export class Calls {
     question: Q,
     timeoutMs: number,
   ): Promise<Extract<Answer, { kind: AnswerTo[Q['kind']] }> | undefined> {
-    const wanted = { ringQuery: 'ringState', copy: 'copied', have: 'haves', prove: 'proved' } as const
+    const wanted = ANSWER_TO
     this.#tag = (this.#tag + 1) % 2 ** 32
     const tag = this.#tag
     const open = this.#waiting.get(peer) ?? new Map<number, Waiting>()

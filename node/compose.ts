@@ -37,7 +37,7 @@ import {
   verifyDescriptor,
 } from '../routing/index.ts'
 import type { ShardCache, ShardStore } from '../storage/index.ts'
-import { Calls } from './calls.ts'
+import { Calls, isAnswer } from './calls.ts'
 import { CircuitPool } from './circuit-pool.ts'
 import { CircuitTable } from './circuit-table.ts'
 import type { SeedContact } from './config.ts'
@@ -422,7 +422,7 @@ export class HushNode {
     }
     if (this.gossip.onMessage(peer, message) || this.accounts.onMessage(peer, message)) return
     const call = decodeCall(message)
-    if (call?.kind === 'ringState' || call?.kind === 'copied' || call?.kind === 'haves' || call?.kind === 'proved') {
+    if (call !== undefined && isAnswer(call)) {
       this.#calls.answered(peer, call)
       return
     }

@@ -28,7 +28,7 @@ import {
   signDescriptor,
   type View,
 } from '../routing/index.ts'
-import type { ShardCache, ShardStore } from '../storage/index.ts'
+import { PointerStore, type ShardCache, type ShardStore, shardRef } from '../storage/index.ts'
 import type { Calls } from './calls.ts'
 import type { CircuitTable } from './circuit-table.ts'
 import type { Gate } from './gate.ts'
@@ -37,12 +37,15 @@ import { OnionKeys } from './onion-keys.ts'
 import type { PuzzleSolver } from './puzzle-solver.ts'
 import type { Accounts } from './roles/accounts.ts'
 import { Attachments } from './roles/attachments.ts'
+import type { Blobs } from './roles/blobs.ts'
 import { Gateway } from './roles/gateway.ts'
 import { HeldPuts } from './roles/held-puts.ts'
 import type { Keeper } from './roles/keeper.ts'
 import { makeKeeping } from './roles/keeping.ts'
 import { Relay } from './roles/relay.ts'
 import { Router } from './roles/router.ts'
+import type { Tending } from './roles/tending.ts'
+import { Audits } from './tasks/audits.ts'
 import { Reconcile } from './tasks/reconcile.ts'
 import { RingUpkeep } from './tasks/ring-upkeep.ts'
 import { Vaulting } from './vaulting.ts'
@@ -95,6 +98,12 @@ export class Member {
   readonly heldPuts: HeldPuts
   readonly relay: Relay
   readonly reconcile: Reconcile
+  /** Where lies what this node answers for and does not hold itself. */
+  readonly pointers: PointerStore
+  readonly tending: Tending
+  /** What this keeper asks of vaults. */
+  readonly blobs: Blobs
+  readonly #audits: Audits
   /** The vaults that this keeper has; absent where none are. */
   readonly lines: Attachments | undefined
   /** This node as a vault of others. */
@@ -122,6 +131,7 @@ export class Member {
       onNew: () => this.#publish(),
     })
     this.#descriptor = this.#sign()
+    const pointers = new PointerStore(ports.records)
     const hasVaults = ports.vaultStore !== undefined && profile.vaultLines > 0
     this.lines = hasVaults
       ? new Attachments({
@@ -137,7 +147,11 @@ export class Member {
       : undefined
     const keeping = makeKeeping({
       clock,
+      jitter,
       log,
+      pointers,
+      lines: this.lines,
+      isVaultOf: (root) => ports.vaultStore?.has(shardRef(root)) === true,
       random,
       store,
       calls,
@@ -151,7 +165,11 @@ export class Member {
     })
     const { holders } = keeping
     this.keeper = keeping.keeper
+    this.pointers = pointers
+    this.tending = keeping.tending
+    this.blobs = keeping.blobs
     this.reconcile = new Reconcile({ clock, jitter, log, profile, ...keeping })
+    this.#audits = new Audits({ clock, jitter, log, profile, ...keeping })
     this.ring = new RingUpkeep({
       clock,
       jitter,
@@ -220,6 +238,7 @@ export class Member {
     })
     this.reconcile.start()
     this.#onionKeys.start()
+    this.#audits.start()
     this.vaulting?.start()
     this.#renewDescriptor()
     this.#expireLeases()
@@ -281,6 +300,7 @@ export class Member {
     this.#onionKeys.stop()
     this.heldPuts.stop()
     this.reconcile.stop()
+    this.#audits.stop()
     this.vaulting?.stop()
   }
 
@@ -330,6 +350,9 @@ export class Member {
       if (this.#isStopped) return
       const expired = this.#p.store.expire(this.#p.clock.nowMs(), EXPIRE_PAGE)
       if (expired > 0) this.#p.log('info', 'leases ended', { expired })
+      this.pointers.expire(this.#p.clock.nowMs(), EXPIRE_PAGE).catch((error: unknown) => {
+        this.#p.log('error', 'pointers could not be removed', { reason: messageOf(error) })
+      })
       this.#expireLeases()
     })
   }

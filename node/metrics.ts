@@ -27,11 +27,37 @@ export function addNodeMetrics(
   gauge('own_circuits', 'own circuits ready for requests', () => node.pool.ready.length)
   gauge('view_members', 'members in the view', () => node.view.size)
   gauge('pending_shards', 'shards of own puts without a keeper yet', () => node.client.pendingCount)
-  gauge('stored_shards', 'shards kept for others', () => store.usage().count)
+  gauge('stored_shards', 'contents whose bytes this keeper holds itself, for want of vaults', () => store.usage().count)
   gauge('stored_bytes', 'bytes kept for others', () => store.usage().bytes)
   gauge('quota_bytes', 'bytes that may be kept for others', () => store.usage().quotaBytes)
   gauge('cached_bytes', 'bytes in the cache', () => cache.usage().bytes)
-  counter('corrupt_shards_total', 'stored shards found damaged and dropped', () => store.usage().corrupt)
+  counter('corrupt_shards_total', 'stored shards found damaged and dropped', () => {
+    return store.usage().corrupt + (node.member?.vaulting?.vault.usage().corrupt ?? 0)
+  })
+  gauge('contents_in_two_vaults', 'contents this keeper points to, with two places or more', () => {
+    return node.member?.pointers.usage().withTwo ?? 0
+  })
+  gauge('contents_in_one_vault', 'contents this keeper points to, with one place', () => {
+    const { count, withTwo } = node.member?.pointers.usage() ?? { count: 0, withTwo: 0 }
+    return count - withTwo
+  })
+  counter('puts_kept_in_vaults_total', 'puts and renewals that ended in vaults', () => {
+    return node.member?.keeper.counts.inVaults ?? 0
+  })
+  counter('puts_kept_here_total', 'puts and renewals whose bytes were stored here, for want of vaults', () => {
+    return node.member?.keeper.counts.here ?? 0
+  })
+  byReason('blob_requests_total', 'blobs given to vaults and read from them, by what came of it', () => {
+    return { ...node.member?.blobs.counts }
+  })
+  byReason('vault_audits_total', 'leaves asked of vaults, by what came', () => {
+    const { auditsPassed, auditsFailed } = node.member?.tending.counts ?? { auditsPassed: 0, auditsFailed: 0 }
+    return { passed: auditsPassed, failed: auditsFailed }
+  })
+  counter('vault_places_replaced_total', 'places given up for others', () => node.member?.tending.counts.replaced ?? 0)
+  counter('contents_moved_to_vaults_total', 'contents that lay here and were moved', () => {
+    return node.member?.tending.counts.moved ?? 0
+  })
   counter('cells_in_total', 'cells received', () => transport.counts.cellsIn)
   counter('cells_out_total', 'cells sent', () => transport.counts.cellsOut)
   counter('messages_in_total', 'WebSocket messages received', () => transport.counts.messagesIn)

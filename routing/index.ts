@@ -143,6 +143,7 @@ export {
   encodeRingWait,
   type GetRequest,
   HAVE_REFS_MAX,
+  HELD,
   type Hold,
   isWhole,
   LEASE_DAYS_MAX,
@@ -177,7 +178,7 @@ export {
   type VaultRequest,
 } from './request/vault-messages.ts'
 export { fingersOf } from './ring/fingers.ts'
-export { distance, isBetween, isUpTo, pointOnArc } from './ring/point.ts'
+export { distance, isBetween, isUpTo, pointAfter, pointOnArc } from './ring/point.ts'
 export { type Hop, isOwner, nextHop, ownersOf, REGION_EXTRA, rankOf } from './ring/route.ts'
 export { answerOf, isAlone, perfectRing, type RingAnswer, type RingState } from './ring/state.ts'
 export {

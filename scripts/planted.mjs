@@ -1,8 +1,9 @@
 /**
  * The test of the tests: `npm run planted [-- NAME...] [--jobs 2] [--write] [--real]`. Each patch of test/planted
  * breaks the program in one place; it is applied to a scratch copy, and the simulator runs seed after seed until
- * one is violated. The head of a patch says what is wrong with it (About), how many seeds may pass (Seeds), and
- * which test of real processes has to fail too (Real: FILE > part of the test's name), if any.
+ * one is violated. The head of a patch says what is wrong with it (About), how many seeds may pass (Seeds), what the
+ * simulator is told besides (With), and which test of real processes has to fail too (Real: FILE > part of the
+ * test's name), if any.
  * --real runs those tests instead of the simulator, one at a time. --write puts what was found into the page of
  * docs/measurements; rows that were not tried stay. Exits 1 when a bug is not found.
  */
@@ -49,6 +50,7 @@ function read(file) {
     name: basename(file, '.patch'),
     about: head('About') ?? '',
     seedsMax: Number(head('Seeds') ?? 10),
+    options: head('With')?.split(' ') ?? [],
     real: head('Real'),
   }
 }
@@ -75,11 +77,11 @@ function apply({ file }, scratch) {
   if (applied.status !== 0) throw new Error(`${file} does not apply: ${applied.stdout}${applied.stderr}`)
 }
 
-async function search({ seedsMax }, scratch) {
+async function search({ seedsMax, options }, scratch) {
   for (let seed = 1; seed <= seedsMax; seed++) {
     // Compiled with the first seed, and run as it is from then on.
     const script = seed === 1 ? 'scripts/sim.mjs' : 'dist/sim/sim/main.js'
-    const { status, output } = await run([script, '--seed', String(seed), ...SIZES], { cwd: scratch })
+    const { status, output } = await run([script, '--seed', String(seed), ...SIZES, ...options], { cwd: scratch })
     if (status === 0) continue
     const by = /^ {2}violated: (?:at [\d.]+ s: )?(.*)$/m.exec(output)?.[1] ?? output.trim().split('\n').at(-1)
     const columns = { seed: String(seed), seen: (by ?? '').replaceAll('|', '/').slice(0, 110) }

@@ -4,6 +4,7 @@ import { ownersOf, REGION_EXTRA } from '../routing/index.ts'
 import { type ContentRef, contentRefKey, encodeContentRef, locationOf } from '../storage/index.ts'
 import type { SimHost } from './host.ts'
 import type { SimNetwork } from './network.ts'
+import { answersFor, blobsOf, copiesOf, whereabouts } from './whereabouts.ts'
 
 /**
  * Watches where acknowledged contents lie. A content must never vanish from the last honest machine that has
@@ -27,6 +28,15 @@ export class Custody {
   get count(): number {
     return this.#holders.size
   }
+  /** Contents that two vaults have or more. */
+  get inVaults(): number {
+    let count = 0
+    for (const { ref } of this.#holders.values()) {
+      const vaults = copiesOf(ref, this.#network.nodes).filter((host) => !host.disk.keeps(ref))
+      if (vaults.length > 1) count++
+    }
+    return count
+  }
 
   /** At the moment of the receipt. */
   acknowledged(ref: ContentRef): void {
@@ -42,7 +52,7 @@ export class Custody {
   /** Surplus goes when its holders have proven that they have it. What they do afterwards is another matter. */
   #letGo(host: SimHost, ref: ContentRef): void {
     if (host.isHostile || host.isClient || host.disk.hasRotted(ref)) return
-    const others = this.#keptBy(ref, host).length
+    const others = Math.max(this.#keptBy(ref, host).length, blobsOf(ref, this.#network.nodes))
     if (others < this.#copies)
       this.#network.violate(`${host.name} lets go of ${shown(ref)}, which ${others} others have`)
   }
@@ -58,14 +68,17 @@ export class Custody {
       const near = ownersOf(locationOf(ref), ids, this.#copies + REGION_EXTRA).map((id) => hosts.get(toHex(id)))
       const kept = this.#keptBy(ref, host)
       const liars = near.filter((other) => other?.isHostile === true && !kept.includes(other))
-      if (kept.length + liars.length < this.#copies)
+      if (Math.max(kept.length + liars.length, blobsOf(ref, this.#network.nodes)) < this.#copies)
         this.#network.violate(`${host.name} has handed over ${shown(ref)}, which ${kept.length} others have`)
     }
   }
 
   /** Also machines that are down or have just died: they had it when they were asked. */
   #keptBy(ref: ContentRef, without: SimHost): SimHost[] {
-    return this.#network.nodes.filter((other) => other !== without && other.disk.keeps(ref))
+    return copiesOf(
+      ref,
+      this.#network.nodes.filter((other) => other !== without),
+    )
   }
 
   /** Now and then: contents move as the ring changes, and are never dropped by their last holder. */
@@ -93,7 +106,15 @@ export class Custody {
       if (at.length === 0) continue
       const owners = this.#ownersOf(ref)
       if (owners.some((host) => host === undefined || host.isHostile)) continue
-      const missing = owners.filter((host) => host?.disk.holds(ref) === false)
+      const missing = owners.filter((host) => host !== undefined && !answersFor(host, ref))
+      // With vaults that lie too: who they are a keeper cannot know.
+      const everywhere = copiesOf(
+        ref,
+        this.#network.nodes.filter((host) => host.isUp),
+      )
+      const isShort = everywhere.length < this.#copies && blobsOf(ref, this.#network.nodes) < this.#copies
+      if (isShort && everywhere.some(({ vaultDisk }) => vaultDisk !== undefined))
+        lacking.push(`${shown(ref)} lies at ${namesOf(everywhere)} only`)
       if (missing.length > 0)
         lacking.push(`${shown(ref)} lacks at ${namesOf(missing)} of ${namesOf(owners)}, lies at ${namesOf(at)}`)
     }
@@ -104,7 +125,7 @@ export class Custody {
   #isGuilty(host: SimHost, ref: ContentRef): boolean {
     if (host.disk.hasRotted(ref)) return false
     // Hostile machines keep what they proved to hold, and may be all who should.
-    if (this.#network.nodes.some((other) => other.isHostile && other.disk.holds(ref))) return false
+    if (copiesOf(ref, this.#network.nodes).some((other) => other.isHostile)) return false
     if (!host.isDead) return true
     return host.hasLeft && !this.#ownersOf(ref).some((owner) => owner === undefined || owner.isHostile)
   }
@@ -116,21 +137,15 @@ export class Custody {
   }
 
   #holdersOf(ref: ContentRef): SimHost[] {
-    return this.#network.nodes.filter((host) => host.disk.holds(ref))
+    return copiesOf(ref, this.#network.nodes)
   }
 
   #whereAll(wish: { isUp?: boolean } = {}): Map<string, SimHost[]> {
-    const where = new Map<string, SimHost[]>()
-    for (const host of this.#network.nodes) {
-      if (host.isHostile || host.isDead || (wish.isUp === true && !host.isUp)) continue
-      for (const key of host.disk.keys()) {
-        if (!this.#holders.has(key)) continue
-        const at = where.get(key)
-        if (at === undefined) where.set(key, [host])
-        else at.push(host)
-      }
-    }
-    return where
+    const hosts = this.#network.nodes.filter(
+      (host) => !host.isHostile && !host.isDead && (wish.isUp !== true || host.isUp),
+    )
+    const held = [...whereabouts(hosts)].filter(([key]) => this.#holders.has(key))
+    return new Map(held.map(([key, at]) => [key, [...at]]))
   }
 }
 

@@ -10,6 +10,7 @@ import {
   contentRefKey,
   openMemoryRecords,
   openMemoryStore,
+  PointerStore,
   type ShardCache,
   type ShardStore,
   type StoredShard,
@@ -44,6 +45,7 @@ export class SimDisk {
   #isFlushing = false
   readonly #values = new Map<string, Uint8Array>()
   readonly #records = openMemoryRecords()
+  #pointers: PointerStore | undefined
   readonly #rotten = new Set<string>()
   #store: ReturnType<typeof openMemoryStore> | undefined
 
@@ -115,6 +117,8 @@ export class SimDisk {
   records(life: Life): RecordStore {
     return {
       list: (prefix, limit) => this.#records.list(prefix, limit),
+      get: (key) => this.#records.get(key),
+      range: (span, limit) => this.#records.range(span, limit),
       write: async (changes) => {
         const kept = changes.map(({ key, value }) => ({ key: key.slice(), value: value?.slice() }))
         await this.#world.sleep(this.flushMs)
@@ -122,6 +126,12 @@ export class SimDisk {
         await this.#records.write(kept)
       },
     }
+  }
+
+  /** Whatever it points to that would be there after a crash right now, lease or not. */
+  get pointers(): PointerStore {
+    this.#pointers ??= new PointerStore(this.#records)
+    return this.#pointers
   }
 
   /** Written behind, in order; `done` is called once it would survive a crash. */

@@ -12,7 +12,15 @@ import { type Keeping, makeKeeping } from '../node/roles/keeping.ts'
 import type { ReconcileReport } from '../node/roles/reconciler.ts'
 import { Reconcile } from '../node/tasks/reconcile.ts'
 import { type Call, decodeCall, ownersOf, type View } from '../routing/index.ts'
-import { type ContentRef, contentRefKey, locationOf, openMemoryStore, type ShardStore } from '../storage/index.ts'
+import {
+  type ContentRef,
+  contentRefKey,
+  locationOf,
+  openMemoryRecords,
+  openMemoryStore,
+  PointerStore,
+  type ShardStore,
+} from '../storage/index.ts'
 import type { Chance } from './chance.ts'
 import { Life, simClock } from './clock.ts'
 import type { World } from './world.ts'
@@ -189,7 +197,9 @@ class RingKeeper implements RingNode {
     this.#keeping = makeKeeping({
       clock,
       log: () => {},
+      jitter: chance,
       random: chance,
+      pointers: new PointerStore(openMemoryRecords()),
       store: this.store,
       calls: this.calls,
       // What is owed is another measurement's affair.

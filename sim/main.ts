@@ -3,16 +3,12 @@
  *
  *   npm run sim -- --seed 7 [--nodes 200] [--minutes 30 | --hours 2] [--puts 100] [--crypto fast|real]
  *                        [--trace TEXT]
- *                        [--churn] [--hostile SHARE]
+ *                        [--churn] [--vaults] [--hostile SHARE]
  *                        [--objects mixed|small] [--gets 100]
  *   npm run sim -- --seeds 1-100 [--jobs 2] [--batch 1] [--real-every 20] [--json FILE] [--summary FILE]
  *   npm run sim -- lookups | load | durability [...]
-<<<<<<< HEAD
  *   npm run sim -- ledger [--minutes 30] [--whole [--no-ledgers]]
-=======
- *   npm run sim -- ledger [--minutes 30]
  *   npm run sim -- proofs --many FILE --churn FILE [--write]
->>>>>>> sim
  *
  * The same seed, sizes and commit give the same trace hash. Exits 1 when anything was violated.
  */
@@ -49,6 +45,7 @@ const OPTIONS = {
   json: { type: 'string' },
   summary: { type: 'string' },
   churn: { type: 'boolean', default: false },
+  vaults: { type: 'boolean', default: false },
   hostile: { type: 'string' },
   trace: { type: 'string' },
   /** Set by the parent for its helpers: run these seeds here, one JSON line each. */
@@ -98,6 +95,7 @@ async function main(): Promise<void> {
     gets: numberOf('gets', values.gets ?? values.puts),
     objects: objectsOf(values.objects),
     faults: values.churn ? ('churn' as const) : ('drawn' as const),
+    hasVaults: values.vaults,
     ...(values.hostile !== undefined && { hostileShare: numberOf('hostile', values.hostile) }),
     ...(values.trace !== undefined && { trace: values.trace }),
   }
@@ -192,6 +190,7 @@ async function runElsewhere(seeds: readonly number[], wish: Wish, onReport: (rep
   const sizes = ['--nodes', String(wish.nodes), '--minutes', String(wish.minutes), '--puts', String(wish.puts)]
   sizes.push('--gets', String(wish.gets), '--objects', wish.objects)
   if (wish.faults === 'churn') sizes.push('--churn')
+  if (wish.hasVaults) sizes.push('--vaults')
   if (wish.hostileShare !== undefined) sizes.push('--hostile', String(wish.hostileShare))
   if (wish.trace !== undefined) sizes.push('--trace', wish.trace)
   const child = spawn(process.execPath, [...HEAP, tree, '--here', seeds.join(','), ...sizes], {
@@ -221,7 +220,7 @@ function say(report: Timed, wish: Wish): void {
   if (violations.length === 0) return
   for (const violation of violations.slice(0, 10)) console.log(`  violated: ${violation}`)
   console.log(
-    `  again: npm run sim -- --seed ${seed} --nodes ${wish.nodes} --minutes ${wish.minutes} --puts ${wish.puts} --gets ${wish.gets} --objects ${wish.objects} --crypto ${report.crypto}${wish.faults === 'churn' ? ' --churn' : ''}${wish.hostileShare === undefined ? '' : ` --hostile ${wish.hostileShare}`}`,
+    `  again: npm run sim -- --seed ${seed} --nodes ${wish.nodes} --minutes ${wish.minutes} --puts ${wish.puts} --gets ${wish.gets} --objects ${wish.objects} --crypto ${report.crypto}${wish.faults === 'churn' ? ' --churn' : ''}${wish.hasVaults ? ' --vaults' : ''}${wish.hostileShare === undefined ? '' : ` --hostile ${wish.hostileShare}`}`,
   )
   for (const line of report.lastEvents) console.log(`  | ${line}`)
 }

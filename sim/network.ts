@@ -21,6 +21,8 @@ export interface NetworkWish {
   /** Of each node; as fast as its line is unless given. */
   readonly uploadBytesPerSecond?: number
   readonly quotaBytes: number
+  /** Whether nodes are vaults; not unless given. */
+  readonly hasVaults?: boolean
   readonly skewMs: number
   readonly drift: number
 }
@@ -132,8 +134,17 @@ export class SimNetwork {
 
   #add(identity: HostIdentity, role: { isClient: boolean; isSeed: boolean }): SimHost {
     const { world, net, chance } = this
-    const { hostileShare, tamper, tap, nodeGateways = () => NODE_GATEWAYS, quotaBytes, skewMs, drift } = this.#wish
-    const { uploadBytesPerSecond } = this.#wish
+    const {
+      hostileShare,
+      tamper,
+      tap,
+      nodeGateways = () => NODE_GATEWAYS,
+      quotaBytes,
+      hasVaults = false,
+      skewMs,
+      drift,
+      uploadBytesPerSecond,
+    } = this.#wish
     const isHostile = !role.isClient && !role.isSeed && chance.isLucky(hostileShare)
     const host = new SimHost({
       world,
@@ -153,6 +164,7 @@ export class SimNetwork {
       ...(uploadBytesPerSecond !== undefined && !role.isClient && { uploadBytesPerSecond }),
       quotaBytes,
       cacheBytes: CACHE_BYTES,
+      ...(hasVaults && !role.isClient && { vaultQuotaBytes: quotaBytes }),
       ...(isHostile && { tamper: tamper(new Chance(`hostile ${identity.name} ${this.#wish.seed}`)) }),
       ...(tap !== undefined && { tap }),
       onLog: (from, level, line) => {

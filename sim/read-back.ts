@@ -6,6 +6,7 @@ import { shardCount } from '../core/index.ts'
 import { type ContentRef, contentRefKey } from '../storage/index.ts'
 import { Chance } from './chance.ts'
 import type { SimNetwork } from './network.ts'
+import { whereabouts } from './whereabouts.ts'
 import { type Acknowledged, isExpected, Workload } from './workload.ts'
 
 /** Objects read at the same time. */
@@ -23,12 +24,8 @@ export interface ReadBack {
  * Where each content lies now, by what is on honest machines that are up. Made once, since it looks at every disk.
  */
 export function census(network: SimNetwork): Map<string, number> {
-  const copies = new Map<string, number>()
-  for (const host of network.nodes) {
-    if (!host.isUp || host.isHostile) continue
-    for (const ref of host.disk.refs()) copies.set(contentRefKey(ref), (copies.get(contentRefKey(ref)) ?? 0) + 1)
-  }
-  return copies
+  const up = network.nodes.filter((host) => host.isUp && !host.isHostile)
+  return new Map([...whereabouts(up)].map(([key, at]) => [key, at.size]))
 }
 
 /** Every acknowledged object is read by somebody else; a failure is held against what lies where. */

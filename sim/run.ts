@@ -1,5 +1,5 @@
 /** One seed from its first event to its verdict. */
-import type { Location } from '../core/index.ts'
+import type { Location, Profile } from '../core/index.ts'
 import type { HushNode } from '../node/compose.ts'
 import { Chance } from './chance.ts'
 import { checkBounds, checkLists, checkOneKeeper, checkRest, ringFault } from './checks.ts'
@@ -24,6 +24,8 @@ export interface RunWish {
   readonly faults: 'drawn' | 'churn'
   /** Of the nodes; drawn as well unless given. */
   readonly hostileShare?: number
+  /** Nodes are vaults of each other; not unless given. */
+  readonly hasVaults?: boolean
   /** Told of what happens, line by line. */
   readonly onLine?: (line: string) => void
 }
@@ -45,12 +47,16 @@ export interface RunReport {
   readonly losses: readonly string[]
   readonly contents: number
   readonly contentsLost: number
+  /** Of all contents at the end, those whose bytes lie with two vaults at least. */
+  readonly contentsInVaults: number
   /** Until there was one ring again after the last fault. */
   readonly healedAfterSeconds: number
   readonly lastEvents: readonly string[]
 }
 
 const MINUTE = 60_000
+/** A day of a vault's absence would be longer than a run. */
+const VAULT_PROFILE: Profile = { ...SIM_PROFILE, vaultAbsentMs: 2 * MINUTE, vaultAuditEveryMs: MINUTE / 2 }
 const CHECK_EVERY_MS = 10_000
 const WATCH_EVERY_MS = MINUTE
 const START_MS_MAX = 10 * MINUTE
@@ -68,12 +74,13 @@ export async function runSeed(wish: RunWish): Promise<RunReport> {
     seed: wish.seed,
     nodes: wish.nodes,
     clients: CLIENTS,
-    profile: SIM_PROFILE,
+    profile: wish.hasVaults === true ? VAULT_PROFILE : SIM_PROFILE,
     hostileShare,
     tamper: (chance) => hostileTamper(network.world, chance, drawCharacters(chance)),
     quotaBytes: 2 ** 28,
     skewMs: plan.pick([0, 1_000, 30_000]),
     drift: plan.pick([0, 0.0001, 0.01]),
+    ...(wish.hasVaults === true && { hasVaults: true }),
   })
   const { world } = network
   network.onCrash = (host) => checkLedgersWritten(network, host)
@@ -135,6 +142,7 @@ export async function runSeed(wish: RunWish): Promise<RunReport> {
     losses: read.losses,
     contents: custody.count,
     contentsLost: custody.lost,
+    contentsInVaults: custody.inVaults,
     healedAfterSeconds,
     lastEvents: world.trace.last(LAST_EVENTS),
   }
@@ -150,11 +158,20 @@ async function begin(network: SimNetwork): Promise<void> {
     const isReady =
       world.nowMs > 150_000 &&
       ringFault(network) === undefined &&
-      network.clients.every((host) => (host.node?.pool.ready.length ?? 0) >= 5)
+      network.clients.every((host) => (host.node?.pool.ready.length ?? 0) >= 5) &&
+      haveLines(network)
     if (!isReady && world.nowMs > START_MS_MAX) throw new Error(`the network does not begin: ${ringFault(network)}`)
     return isReady
   })
   network.note('the network stands')
+}
+
+/** All but a tenth of the keepers could give a content to two vaults; where there are none, all are as ready as they will be. */
+function haveLines({ nodes }: SimNetwork): boolean {
+  const few = nodes.filter(
+    ({ node, vaultDisk }) => vaultDisk !== undefined && (node?.member?.lines?.attached().length ?? 0) < 2,
+  )
+  return few.length <= nodes.length / 10
 }
 
 function watch(network: SimNetwork, custody: Custody): void {

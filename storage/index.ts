@@ -45,6 +45,24 @@ export {
 } from './errors.ts'
 export type { FetchContent } from './gather.ts'
 export { INLINE_SIZE_MAX } from './manifest.ts'
+export {
+  areLeafHashesOf,
+  type ContentLeaves,
+  DROP_SECRET_SIZE,
+  decodePlace,
+  decodePointer,
+  encodePlace,
+  isSamePlace,
+  leafHashesFor,
+  mergePointers,
+  PLACES_MAX,
+  type Place,
+  type Pointer,
+  unwrapLeaves,
+  WRAP_KEY_SIZE,
+  wrap,
+} from './pointer.ts'
+export { type HeldPointer, PointerStore, type PointerUsage } from './pointer-store.ts'
 export { type GetPorts, type OpenedObject, openObject, type ReadRange } from './recover.ts'
 export { type ProbeContent, type RepairPorts, repairObject, type StripeRepair } from './repair.ts'
 export { formatRepairKey, type Handle, parseHandle, parseRepairKey, type RepairKey } from './repair-key.ts'

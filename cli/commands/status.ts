@@ -46,6 +46,7 @@ export function statusText(status: Status): string {
     if (node.heldPuts !== undefined && node.heldPuts > 0) facts.push(['held back', countText(node.heldPuts, 'shard')])
     if (node.corruptDropped > 0) facts.push(['corrupt', `${countText(node.corruptDropped, 'shard')} dropped`])
   }
+  if (status.contents !== undefined) facts.push(['answers for', contentsText(status.contents)])
   if (status.vault !== undefined) facts.push(['vault', vaultText(status.vault)])
   facts.push(
     ['members', `${status.view.members} known, ${status.view.reachable} reachable`],
@@ -69,6 +70,13 @@ export function statusText(status: Status): string {
     facts.push(['slowed', `by ${countText(ledger.slowedBy, 'busy peer')}; hush ledger tells why`])
   if (status.keeping !== undefined && status.keeping.objects > 0) facts.push(['keeping', keepingText(status.keeping)])
   return factsText(facts)
+}
+
+function contentsText({ here, inTwoVaults, inOneVault, ...audits }: NonNullable<Status['contents']>): string {
+  const parts = [`${countText(inTwoVaults, 'content')} in two vaults`, `${here} here`]
+  if (inOneVault > 0) parts.splice(1, 0, `${inOneVault} in one`)
+  const failed = audits.auditsFailed > 0 ? `, ${audits.auditsFailed} failed` : ''
+  return `${parts.join(', ')} (${countText(audits.auditsPassed, 'audit')} passed${failed})`
 }
 
 function vaultText({ lines, attached, blobs, storedBytes, quotaBytes }: NonNullable<Status['vault']>): string {

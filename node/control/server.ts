@@ -17,6 +17,7 @@ import {
 import type { HushNode } from '../compose.ts'
 import type { NetworkFile } from '../config.ts'
 import { INVITE_CONTACTS_MAX, makeInvite } from '../home.ts'
+import type { Member } from '../member.ts'
 import type { Attachments } from '../roles/attachments.ts'
 import type { ControlExchange, Metrics } from '../system/index.ts'
 import type { Vaulting } from '../vaulting.ts'
@@ -169,6 +170,7 @@ export class ControlServer {
           corruptDropped: usage.corrupt,
           heldPuts: member.heldPuts.count,
         },
+        contents: contentsOf(member, usage.count),
       }),
       ...(member?.vaulting !== undefined && { vault: vaultStatus(member.vaulting, member.lines) }),
       view: { members: node.view.members(nowMs).length, reachable: node.view.reachable(nowMs).length },
@@ -376,4 +378,11 @@ function drained(res: ServerResponse, signal: AbortSignal): Promise<void> {
     res.once('drain', done)
     signal.addEventListener('abort', onAbort, { once: true })
   })
+}
+
+/** Where lies what a keeper answers for. */
+function contentsOf({ pointers, tending }: Member, here: number): NonNullable<Status['contents']> {
+  const { count, withTwo } = pointers.usage()
+  const { auditsPassed, auditsFailed } = tending.counts
+  return { here, inTwoVaults: withTwo, inOneVault: count - withTwo, auditsPassed, auditsFailed }
 }

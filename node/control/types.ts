@@ -48,6 +48,10 @@ export const statusSchema = z.object({
       heldPuts: count.optional(),
     })
     .optional(),
+  /** Of what this node answers for, where it lies; absent at a client. Audits since the start. */
+  contents: z
+    .object({ here: count, inTwoVaults: count, inOneVault: count, auditsPassed: count, auditsFailed: count })
+    .optional(),
   /** Absent where there are no vaults: `lines` to keepers that it serves, `attached` lines of vaults that serve it. */
   vault: z.object({ lines: count, attached: count, blobs: count, storedBytes: count, quotaBytes: count }).optional(),
   view: z.object({ members: count, reachable: count }),

@@ -5,13 +5,15 @@
 import { type Clock, equalBytes, type NodeId, type SecretRandom } from '../../core/index.ts'
 import { LABELS, tagged } from '../../crypto/index.ts'
 import { COPY_RESULT, copyPrice, NONCE_SIZE, PROVE_REFS_MAX } from '../../routing/index.ts'
-import { type ContentRef, encodeContentRef, type ShardStore } from '../../storage/index.ts'
+import { type ContentRef, encodeContentRef, encodePlace, type Pointer, type ShardStore } from '../../storage/index.ts'
 import type { Calls } from '../calls.ts'
 import type { PeerLink } from '../links.ts'
 import type { Accounts } from './accounts.ts'
 
 /** A copy is a message of 64 KiB and a flush at the other side. */
 const COPY_TIMEOUT_MS = 8_000
+/** A flush at the other side. */
+const POINTER_TIMEOUT_MS = 4_000
 /** Each of its references costs a read of the whole content at the other side. */
 const PROVE_TIMEOUT_MS = 8_000
 
@@ -27,9 +29,31 @@ export interface CopiesPorts {
 
 export class Copies {
   readonly #p: CopiesPorts
+  #isAside = false
 
   constructor(ports: CopiesPorts) {
     this.#p = ports
+  }
+
+  /** Whether a copy went to another member than it belongs to since this was last asked. */
+  takeAside(): boolean {
+    const was = this.#isAside
+    this.#isAside = false
+    return was
+  }
+
+  /** Whether `hand` succeeded at `count` of the members; in order, going on to the next when one fails. */
+  async atSome(members: readonly NodeId[], count: number, hand: (id: NodeId) => Promise<boolean>): Promise<boolean> {
+    let done = 0
+    let next = 0
+    while (done < count && next < members.length) {
+      const some = members.slice(next, next + count - done)
+      next += some.length
+      const results = await Promise.all(some.map(hand))
+      done += results.filter(Boolean).length
+      if (results.includes(false)) this.#isAside = true
+    }
+    return done >= count
   }
 
   /** Whether the member has the bytes flushed now. */
@@ -47,6 +71,17 @@ export class Copies {
     const leaseMs = copy.leaseEndMs - this.#p.clock.nowMs()
     this.#p.accounts.received(peer, copyPrice(copy.bytes.length, leaseMs))
     return true
+  }
+
+  /** Whether the member has the pointer flushed now, with what it held of it before. */
+  async point(id: NodeId, ref: ContentRef, pointer: Pointer): Promise<boolean> {
+    const peer = await this.#p.reach(id)
+    if (peer === undefined) return false
+    const { leaseEndMs, leafHashes } = pointer
+    const places = pointer.places.map(encodePlace)
+    const question = { kind: 'pointer', ref: encodeContentRef(ref), leaseEndMs, leafHashes, places } as const
+    const answer = await this.#p.calls.ask(peer, question, POINTER_TIMEOUT_MS)
+    return answer?.result === COPY_RESULT.stored
   }
 
   /** Hands over what is held here; false also when it no longer is. */

@@ -1,7 +1,7 @@
 /**
- * The keeper: answers for the locations between its predecessor and itself, holds the bytes, and sees
- * to it that the next `copies - 1` live nodes hold them too before it gives a receipt.
- * SPEC requests §6-§7, §9
+ * The keeper: answers for the locations between its predecessor and itself. It gives the bytes to vaults, or holds
+ * them itself while there are too few, and sees to it that the next `copies - 1` live nodes can answer as well before
+ * it gives a receipt. SPEC requests §6-§7, §9, vaults §6
  *
  * It never learns who asks or publishes, nor which shards belong together: it sees neighbours and
  * masked bytes.
@@ -21,6 +21,7 @@ import { LABELS, merkleProof, type SigningKey, tagged } from '../../crypto/index
 import {
   type Call,
   COPY_RESULT,
+  HELD,
   isWhole,
   LEASE_DAYS_MAX,
   type LeafRange,
@@ -34,6 +35,7 @@ import {
 import { type ContentRef, locationOf, readContentRef, type ShardStore, verifyContent } from '../../storage/index.ts'
 import { type Copies, possessionProof } from './copies.ts'
 import type { Holders } from './holders.ts'
+import type { Vaulted, Vaulting } from './vaulted.ts'
 
 const DAY_MS = 24 * 60 * 60_000
 /** A lease handed on may not reach further than a fresh one could. */
@@ -52,6 +54,7 @@ export interface KeeperPorts {
   readonly selfId: NodeId
   readonly holders: Holders
   readonly copies: Copies
+  readonly vaulted: Vaulted
 }
 
 /** What a keeper signs. SPEC requests §6 */
@@ -69,36 +72,61 @@ export class Keeper {
   readonly #p: KeeperPorts
   /** PROVE calls being answered. */
   #proving = 0
-  #isAside = false
+  /** Puts and renewals that ended in bytes stored here, since there were not vaults enough. */
+  readonly counts = { inVaults: 0, here: 0 }
 
   constructor(ports: KeeperPorts) {
     this.#p = ports
   }
 
-  /** Whether a copy went to another member than it belongs to since this was last asked. */
-  takeAside(): boolean {
-    const was = this.#isAside
-    this.#isAside = false
-    return was
-  }
-
-  /** What this node holds of the content itself, cache aside. */
+  /** What lies here of the content itself, cache aside. */
   read(ref: ContentRef, range: LeafRange): Outcome | undefined {
     const bytes = this.#p.store.get(ref)
     return bytes === undefined ? undefined : cut(bytes, range)
   }
 
-  /** Stores here and at the next nodes; a receipt only when all copies are flushed. */
+  /** What this node points to, out of a vault; undefined at once when it points to no such thing. */
+  readVaulted(ref: ContentRef, range: LeafRange): Promise<Outcome | undefined> | undefined {
+    const { vaulted } = this.#p
+    if (vaulted.get(ref) === undefined) return undefined
+    return vaulted.read(ref, range).then((found) => found && { end: 'data', leaves: found.leaves, proof: found.proof })
+  }
+
+  /** Gives the bytes to vaults, or stores them here and at the next nodes; a receipt only when all is flushed. */
   async accept(ref: ContentRef, put: PutRequest): Promise<Outcome> {
-    const { clock, profile } = this.#p
-    const leaseEndMs = clock.nowMs() + put.leaseDays * DAY_MS
-    const own = this.#keep(ref, put.bytes, leaseEndMs)
-    const copied = this.#atSome(this.#p.holders.others(locationOf(ref)), profile.copies - 1, (id) =>
-      this.#p.copies.hand(id, ref, { bytes: put.bytes, leaseEndMs }),
+    const leaseEndMs = this.#p.clock.nowMs() + put.leaseDays * DAY_MS
+    const vaulting = await this.#p.vaulted.accept(ref, { bytes: put.bytes, leaseEndMs })
+    return this.#ended(ref, vaulting, { leaseEndMs, nonce: put.nonce })
+  }
+
+  /** What came of the vaults; when there were too few, the content is kept here. SPEC vaults §6 */
+  #ended(
+    ref: ContentRef,
+    vaulting: Vaulting,
+    wish: { leaseEndMs: number; nonce: Uint8Array },
+  ): Outcome | Promise<Outcome> {
+    if (vaulting.end === 'few lines') return this.#acceptHere(ref, vaulting.bytes, wish)
+    if (vaulting.end === 'not had') return { end: 'none', reason: REFUSAL.notFound }
+    if (vaulting.end !== 'stored') return { end: 'none', reason: REFUSAL[vaulting.end] }
+    this.counts.inVaults++
+    return this.#receipt(ref, wish.leaseEndMs, wish.nonce)
+  }
+
+  /** Stores here and at the next nodes; a receipt only when all copies are flushed. */
+  async #acceptHere(
+    ref: ContentRef,
+    bytes: Uint8Array,
+    { leaseEndMs, nonce }: { leaseEndMs: number; nonce: Uint8Array },
+  ): Promise<Outcome> {
+    const { copies, holders, profile } = this.#p
+    const own = this.#keep(ref, bytes, leaseEndMs)
+    const copied = copies.atSome(holders.others(locationOf(ref)), profile.copies - 1, (id) =>
+      copies.hand(id, ref, { bytes, leaseEndMs }),
     )
     if ((await own) === 'full') return { end: 'none', reason: REFUSAL.full }
     if (!(await copied)) return { end: 'none', reason: REFUSAL.copies }
-    return this.#receipt(ref, leaseEndMs, put.nonce)
+    this.counts.here++
+    return this.#receipt(ref, leaseEndMs, nonce)
   }
 
   #receipt(ref: ContentRef, leaseEndMs: number, nonce: Uint8Array): Outcome {
@@ -110,16 +138,20 @@ export class Keeper {
 
   /** Prolongs what is held, here and at the next nodes, which prove that they hold it or get it anew. */
   async renew(ref: ContentRef, renew: RenewRequest): Promise<Outcome> {
-    const { clock, profile, store } = this.#p
+    const { clock, profile, store, copies, vaulted } = this.#p
     const nowMs = clock.nowMs()
-    const bytes = (store.leaseEnd(ref) ?? 0) > nowMs ? store.get(ref) : undefined
-    if (bytes === undefined) return { end: 'none', reason: REFUSAL.notFound }
     const leaseEndMs = nowMs + renew.leaseDays * DAY_MS
+    const bytes = (store.leaseEnd(ref) ?? 0) > nowMs ? store.get(ref) : undefined
+    if (vaulted.get(ref) !== undefined) {
+      const vaulting = await vaulted.renew(ref, leaseEndMs, bytes)
+      return this.#ended(ref, vaulting, { leaseEndMs, nonce: renew.nonce })
+    }
+    if (bytes === undefined) return { end: 'none', reason: REFUSAL.notFound }
     const own = this.#prolong(ref, leaseEndMs)
     const others = this.#p.holders.others(locationOf(ref))
-    const renewed = this.#atSome(others, profile.copies - 1, async (id) => {
-      const [isProven] = await this.#p.copies.prove(id, [{ ref, leaseEndMs }])
-      return isProven === true || this.#p.copies.hand(id, ref, { bytes, leaseEndMs })
+    const renewed = copies.atSome(others, profile.copies - 1, async (id) => {
+      const [isProven] = await copies.prove(id, [{ ref, leaseEndMs }])
+      return isProven === true || copies.hand(id, ref, { bytes, leaseEndMs })
     })
     if (!(await own)) return { end: 'none', reason: REFUSAL.full }
     if (!(await renewed)) return { end: 'none', reason: REFUSAL.copies }
@@ -132,7 +164,9 @@ export class Keeper {
       const nowMs = this.#p.clock.nowMs()
       const held = call.refs.map((raw) => {
         const ref = readContentRef(raw)
-        return ref !== undefined && (this.#p.store.leaseEnd(ref) ?? 0) > nowMs ? 1 : 0
+        if (ref === undefined) return HELD.not
+        if (this.#p.vaulted.get(ref) !== undefined) return HELD.pointer
+        return (this.#p.store.leaseEnd(ref) ?? 0) > nowMs ? HELD.bytes : HELD.not
       })
       return { kind: 'haves', tag: call.tag, held: Uint8Array.from(held) }
     }
@@ -147,42 +181,45 @@ export class Keeper {
         this.#proving--
       }
     }
+    if (call.kind === 'pointer') return { kind: 'pointed', tag: call.tag, result: await this.#takePointer(call) }
     if (call.kind !== 'copy') return undefined
     return { kind: 'copied', tag: call.tag, result: await this.#takeCopy(call) }
   }
 
   /** Zeros for what is not held. A held one's lease reaches as far as was asked before it is proven. */
   async #proof(nonce: Uint8Array, wanted: { ref: Uint8Array; leaseEndMs: number }): Promise<Uint8Array> {
-    const { store, clock, selfId } = this.#p
-    const nowMs = clock.nowMs()
+    const { clock, selfId } = this.#p
     const ref = readContentRef(wanted.ref)
-    const heldMs = ref === undefined ? 0 : (store.leaseEnd(ref) ?? 0)
-    const bytes = ref !== undefined && heldMs > nowMs ? store.get(ref) : undefined
-    if (ref === undefined || bytes === undefined || wanted.leaseEndMs > nowMs + LEASE_MS_MAX) return NO_PROOF
-    if (wanted.leaseEndMs > heldMs && !(await this.#prolong(ref, wanted.leaseEndMs))) return NO_PROOF
-    return possessionProof({ nonce, holder: selfId, bytes })
+    if (ref === undefined || wanted.leaseEndMs > clock.nowMs() + LEASE_MS_MAX) return NO_PROOF
+    const bytes = await this.#proveable(ref, wanted.leaseEndMs)
+    return bytes === undefined ? NO_PROOF : possessionProof({ nonce, holder: selfId, bytes })
   }
 
-  /** Whether `hand` succeeded at `count` of the members; in order, going on to the next when one fails. */
-  async #atSome(members: readonly NodeId[], count: number, hand: (id: NodeId) => Promise<boolean>): Promise<boolean> {
-    let done = 0
-    let next = 0
-    while (done < count && next < members.length) {
-      const some = members.slice(next, next + count - done)
-      next += some.length
-      const results = await Promise.all(some.map(hand))
-      done += results.filter(Boolean).length
-      if (results.includes(false)) this.#isAside = true
-    }
-    return done >= count
+  /** What this node holds or points to, for so long at least. */
+  async #proveable(ref: ContentRef, leaseEndMs: number): Promise<Uint8Array | undefined> {
+    const { store, clock, vaulted } = this.#p
+    const heldMs = store.leaseEnd(ref) ?? 0
+    const bytes = heldMs > clock.nowMs() ? store.get(ref) : undefined
+    if (bytes === undefined) return vaulted.proveable(ref, leaseEndMs)
+    return leaseEndMs <= heldMs || (await this.#prolong(ref, leaseEndMs)) ? bytes : undefined
+  }
+
+  async #takePointer(call: Extract<Call, { kind: 'pointer' }>): Promise<number> {
+    const ref = readContentRef(call.ref)
+    if (ref === undefined || !this.#isSane(call.leaseEndMs)) return COPY_RESULT.refused
+    return this.#p.vaulted.take(call, ref)
+  }
+
+  #isSane(leaseEndMs: number): boolean {
+    const nowMs = this.#p.clock.nowMs()
+    return leaseEndMs > nowMs && leaseEndMs <= nowMs + LEASE_MS_MAX
   }
 
   async #takeCopy(call: Extract<Call, { kind: 'copy' }>): Promise<number> {
-    const { clock, profile } = this.#p
+    const { profile } = this.#p
     const ref = readContentRef(call.ref)
-    const nowMs = clock.nowMs()
-    const isLeaseSane = call.leaseEndMs > nowMs && call.leaseEndMs <= nowMs + LEASE_MS_MAX
-    if (ref === undefined || !isLeaseSane || !verifyContent(ref, call.bytes)) return COPY_RESULT.refused
+    if (ref === undefined || !this.#isSane(call.leaseEndMs) || !verifyContent(ref, call.bytes))
+      return COPY_RESULT.refused
     // One place further than a keeper may go: views differ while the ring changes.
     if (this.#p.holders.rankOf(locationOf(ref)) > profile.copies + REGION_EXTRA) return COPY_RESULT.refused
     return (await this.#keep(ref, call.bytes, call.leaseEndMs)) === 'full' ? COPY_RESULT.full : COPY_RESULT.stored

@@ -3,7 +3,7 @@
  * everything to others. When: node/tasks/reconcile.ts. SPEC requests §7
  */
 import { compareBytes, keyOf, type Location, type NodeId, named32, type Profile, SHARD_SIZE } from '../../core/index.ts'
-import { HAVE_REFS_MAX } from '../../routing/index.ts'
+import { HAVE_REFS_MAX, HELD } from '../../routing/index.ts'
 import {
   type ContentRef,
   encodeContentRef,
@@ -15,8 +15,9 @@ import type { Calls } from '../calls.ts'
 import type { PeerLink } from '../links.ts'
 import type { Copies } from './copies.ts'
 import type { Holders } from './holders.ts'
+import { inParallel } from './in-parallel.ts'
 
-const HAVE_TIMEOUT_MS = 8_000
+export const HAVE_TIMEOUT_MS = 8_000
 /** Copies pushed at the same time: repair must not crowd out requests. */
 const PUSHES_MAX = 4
 /** Times that holders are worked out for one content in a pass, as some turn out to be gone. */
@@ -116,7 +117,8 @@ export class Reconciler {
         const some = asked.slice(start, start + HAVE_REFS_MAX)
         const refs = some.map((plan) => encodeContentRef(plan.ref))
         const answer = await this.#p.calls.ask(peer, { kind: 'have', refs }, HAVE_TIMEOUT_MS)
-        const missing = some.filter((_, i) => answer?.held[i] !== 1)
+        // Who points to it answers for it as well.
+        const missing = some.filter((_, i) => (answer?.held[i] ?? HELD.not) === HELD.not)
         await inParallel(PUSHES_MAX, missing, async (plan) => {
           if (options.isStopped() || !(await this.#p.copies.push(id, plan))) plan.lacks++
           else report.pushed++
@@ -160,8 +162,10 @@ export class Reconciler {
 }
 
 /** The plans that each of the other holders has a part in. */
-function byHolder(plans: readonly Plan[]): Iterable<{ readonly id: NodeId; readonly plans: Plan[] }> {
-  const found = new Map<string, { id: NodeId; plans: Plan[] }>()
+export function byHolder<P extends { readonly others: readonly NodeId[] }>(
+  plans: readonly P[],
+): Iterable<{ readonly id: NodeId; readonly plans: P[] }> {
+  const found = new Map<string, { id: NodeId; plans: P[] }>()
   for (const plan of plans)
     for (const id of plan.others) {
       const name = keyOf(id)
@@ -175,13 +179,4 @@ function byHolder(plans: readonly Plan[]): Iterable<{ readonly id: NodeId; reado
 /** A node's id is a place on the ring as well. */
 function ownLocation(id: NodeId): Location {
   return named32<'Location'>(id, 'location')
-}
-
-/** Runs `work` over the items, at most `atOnce` at a time. */
-async function inParallel<T>(atOnce: number, items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  let next = 0
-  const run = async (): Promise<void> => {
-    for (let item = items[next++]; item !== undefined; item = items[next++]) await work(item)
-  }
-  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, run))
 }

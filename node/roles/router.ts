@@ -73,6 +73,8 @@ const MEMBER_MS_MAX = 3_000
 const SERVICE_MS_MAX = 20
 /** Next hops tried before a request is given up here; its client tries other gateways. */
 const HOPS_TRIED_MAX = 3
+/** Of a region whose first members have nothing, so many of the longest known are asked. */
+const ELDEST_TRIED_MAX = 3
 /** Requests under way at one node, and of these puts, each of which holds a shard. */
 const REQUESTS_MAX = 2_048
 const PUTS_MAX = 256
@@ -263,6 +265,9 @@ export class Router {
         this.counts.cacheHits++
         return cut(cached, get.range)
       }
+      const reading = keeper.readVaulted(ref, get.range)
+      const vaulted = reading && (await reading)
+      if (vaulted !== undefined) return vaulted
     }
     if (place === 'elsewhere') return this.#forwardGet(ref, get)
     // In the region, on a miss or to be passed over.
@@ -320,7 +325,7 @@ export class Router {
     const state = ring()
     if (state === undefined) return 'refused'
     const isNear = holders.rankOf(location) < copies + REGION_EXTRA
-    if (asked.isPastOwner) return isNear ? 'region' : 'refused'
+    if (asked.isPastOwner) return isNear || holders.isInRegion(location) ? 'region' : 'refused'
     if (isOwner(state, location)) return 'owner'
     if (compareBytes(sender, selfId) === 0) return this.#nextHop(location, []) === undefined ? 'owner' : 'elsewhere'
     // One hop further on, unless the sender takes this node for the owner and it is not, as it sees the ring.
@@ -332,11 +337,28 @@ export class Router {
     const isData = (outcome: Outcome): boolean => outcome.end === 'data' && isGood(ref, get, outcome)
     const encode = (rid: Uint8Array): Uint8Array => encodeRingGet(rid, get)
     const only = onlyTo === undefined ? {} : { onlyTo }
-    const outcome = await this.#forward(locationOf(ref), { asked: get, encode, isGood: isData, asksOn: true, ...only })
+    const ask = { asked: get, encode, isGood: isData, asksOn: true }
+    let outcome = await this.#forward(locationOf(ref), { ...ask, ...only })
+    if (outcome.end === 'none' && onlyTo === undefined) outcome = await this.#askEldest(ref, get, outcome)
     if (outcome.end === 'data' && isWhole(get.range) && below(this.#p.jitter, 2) === 0) {
       this.#p.cache.put(ref, outcome.leaves)
     }
     return outcome
+  }
+
+  /**
+   * When the first members of a region have all denied: those of it that this node has known longest. Newcomers can
+   * crowd in front of a location; they cannot have been here before. SPEC requests §3
+   */
+  async #askEldest(ref: ContentRef, get: GetRequest, denied: Outcome): Promise<Outcome> {
+    const location = locationOf(ref)
+    if (this.#nextHop(location, [])?.isOwner !== true) return denied
+    const past = { ...get, skip: 0, isPastOwner: true }
+    for (const id of this.#p.holders.eldest(location, { past: HOPS_TRIED_MAX, count: ELDEST_TRIED_MAX })) {
+      const outcome = await this.#forwardGet(ref, past, id)
+      if (outcome.end === 'data') return outcome
+    }
+    return denied
   }
 
   async #forward(

@@ -61,3 +61,16 @@ export interface VaultLines {
   /** How many blobs this keeper knows on a line: what its slots are taken by, besides those being kept just now. */
   blobsOn: (line: PublicKey) => number
 }
+
+/** Where there are no vaults: nothing is attached, nothing is had. */
+export const NO_LINES: VaultLines = {
+  attached: () => [],
+  keep: async () => 'failed',
+  read: async () => undefined,
+  readHere: async () => undefined,
+  drop: async () => false,
+  absentSinceMs: () => undefined,
+  audited: () => {},
+  onLeave: () => 0,
+  blobsOn: () => 0,
+}

@@ -3,9 +3,11 @@
  * then anyway, and once more, thoroughly, before leaving. SPEC requests §7
  */
 import { around, type Clock, type Jitter, type Log, messageOf, type Profile, type Timer } from '../../core/index.ts'
+import type { Copies } from '../roles/copies.ts'
 import type { Holders } from '../roles/holders.ts'
-import type { Keeper } from '../roles/keeper.ts'
-import type { ReconcileReport, Reconciler } from '../roles/reconciler.ts'
+import type { PointerReconciler } from '../roles/pointer-reconciler.ts'
+import type { ReconcileOptions, ReconcileReport, Reconciler } from '../roles/reconciler.ts'
+import type { Tending } from '../roles/tending.ts'
 
 /** Passes a leaver makes until nothing lacks. */
 const HAND_OVER_PASSES_MAX = 5
@@ -16,8 +18,10 @@ export interface ReconcilePorts {
   readonly log: Log
   readonly profile: Profile
   readonly holders: Holders
-  readonly keeper: Keeper
+  readonly copies: Copies
   readonly reconciler: Reconciler
+  readonly pointerReconciler: PointerReconciler
+  readonly tending: Tending
 }
 
 export class Reconcile {
@@ -46,11 +50,11 @@ export class Reconcile {
 
   /** Who should hold what is a matter of the view, which may learn of a neighbour later than the ring does. */
   #watch(): void {
-    const { clock, jitter, profile, holders, keeper } = this.#p
+    const { clock, jitter, profile, holders, copies, tending } = this.#p
     clock.setTimer(around(jitter, profile.stabiliseEveryMs * 2, 0.2), () => {
       if (this.#isStopped) return
       const found = holders.neighbourhood()
-      if (found !== this.#around || keeper.takeAside()) this.soon()
+      if (found !== this.#around || copies.takeAside() || tending.isDue()) this.soon()
       this.#around = found
       this.#watch()
     })
@@ -63,7 +67,7 @@ export class Reconcile {
     await this.#running
     let report: ReconcileReport = { pushed: 0, dropped: 0, lacking: 0, surplus: 0 }
     for (let pass = 0; pass < HAND_OVER_PASSES_MAX; pass++) {
-      report = await this.#p.reconciler.pass({ leaving: true, isStopped: () => false })
+      report = await this.#passAll({ leaving: true, isStopped: () => false })
       if (report.lacking === 0) break
     }
     return report
@@ -92,10 +96,22 @@ export class Reconcile {
     })
   }
 
+  /** Pointers first: they are small, and what others cannot answer for without them is much. */
+  async #passAll(options: ReconcileOptions): Promise<ReconcileReport> {
+    const pointers = await this.#p.pointerReconciler.pass(options)
+    const contents = await this.#p.reconciler.pass(options)
+    const sum = (name: keyof ReconcileReport): number => pointers[name] + contents[name]
+    return { pushed: sum('pushed'), dropped: sum('dropped'), lacking: sum('lacking'), surplus: sum('surplus') }
+  }
+
   async #pass(): Promise<void> {
     this.#isWanted = false
     try {
-      const report = await this.#p.reconciler.pass({ leaving: false, isStopped: () => this.#isStopped })
+      const options = { leaving: false, isStopped: () => this.#isStopped }
+      const { moved, left } = await this.#p.tending.move(options)
+      if (moved > 0) this.#p.log('info', 'moved to vaults', { moved, left })
+      if (left > 0) this.#isWanted = true
+      const report = await this.#passAll(options)
       if (report.pushed + report.dropped + report.lacking > 0) {
         const { pushed, dropped, lacking, surplus } = report
         this.#p.log('info', 'reconciled', { pushed, dropped, lacking, surplus })

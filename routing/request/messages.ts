@@ -41,6 +41,8 @@ export const LINK_MESSAGE = {
   haves: 43,
   prove: 44,
   proved: 45,
+  pointer: 46,
+  pointed: 47,
   ledger: 50,
 } as const
 
@@ -342,7 +344,7 @@ export type Call =
     }
   | { readonly kind: 'copied'; readonly tag: number; readonly result: number }
   | { readonly kind: 'have'; readonly tag: number; readonly refs: readonly Uint8Array[] }
-  /** One byte for each reference asked after: 1 when it is held, lease and all. */
+  /** One byte for each reference asked after: HELD. */
   | { readonly kind: 'haves'; readonly tag: number; readonly held: Uint8Array }
   /** Prove that you hold each, and prolong its lease up to the end named. */
   | {
@@ -351,10 +353,26 @@ export type Call =
       readonly nonce: Uint8Array
       readonly wanted: readonly { readonly ref: Uint8Array; readonly leaseEndMs: number }[]
     }
+  /** Where the content lies, for a member that is to answer for it as well. What a place means is storage's affair. */
+  | {
+      readonly kind: 'pointer'
+      readonly tag: number
+      readonly ref: Uint8Array
+      readonly leaseEndMs: number
+      readonly leafHashes: Uint8Array
+      readonly places: readonly Uint8Array[]
+    }
+  | { readonly kind: 'pointed'; readonly tag: number; readonly result: number }
   /** 32 bytes for each reference: what only who has the bytes can work out; zeros when it is not held. */
   | { readonly kind: 'proved'; readonly tag: number; readonly proofs: readonly Uint8Array[] }
 
+/** Also of POINTED. */
 export const COPY_RESULT = { stored: 0, full: 1, refused: 2 } as const
+/** What HAVES says of a content: not held under a lease, its bytes are, a pointer to it is. */
+export const HELD = { not: 0, bytes: 1, pointer: 2 } as const
+const LEAF_HASHES_SIZE = 32 * LEAF_COUNT
+const PLACE_SIZE = 128
+const PLACES_MAX = 4
 const RING_LIST_MAX = 32
 const DESCRIPTOR_SIZE_MAX = 1_024
 
@@ -376,7 +394,12 @@ export function encodeCall(call: Call): Uint8Array {
       w.bytes(call.ref).u64(call.leaseEndMs).bytes(call.bytes)
       break
     case 'copied':
+    case 'pointed':
       w.u8(call.result)
+      break
+    case 'pointer':
+      w.bytes(call.ref).u64(call.leaseEndMs).bytes(call.leafHashes).u8(call.places.length)
+      for (const place of call.places) w.bytes(place)
       break
     case 'have':
       w.u16(call.refs.length)
@@ -402,7 +425,10 @@ function roomFor(call: Call): number {
   switch (call.kind) {
     case 'ringQuery':
     case 'copied':
+    case 'pointed':
       return 0
+    case 'pointer':
+      return LEAF_HASHES_SIZE + call.places.length * PLACE_SIZE
     case 'ringState':
       return call.descriptors.reduce((sum, { length }) => sum + 2 + length, call.successors.length * 32)
     case 'copy':
@@ -470,6 +496,19 @@ export function decodeCall(message: Uint8Array): Call | undefined {
       const proofs = readList(r, { countMax: PROVE_REFS_MAX, read: () => r.bytes(32) })
       r.end()
       return { kind: 'proved', tag, proofs }
+    }
+    case LINK_MESSAGE.pointer: {
+      const [tag, ref, leaseEndMs] = [r.u32(), r.bytes(REF_SIZE), r.u64()]
+      const leafHashes = r.bytes(LEAF_HASHES_SIZE)
+      const places = readList(r, { countMax: PLACES_MAX, read: () => r.bytes(PLACE_SIZE) })
+      r.end()
+      if (places.length === 0) throw r.malformed('no places')
+      return { kind: 'pointer', tag, ref, leaseEndMs, leafHashes, places }
+    }
+    case LINK_MESSAGE.pointed: {
+      const pointed = { kind: 'pointed', tag: r.u32(), result: r.u8() } as const
+      r.end()
+      return pointed
     }
     default:
       return undefined

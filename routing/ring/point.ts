@@ -28,14 +28,27 @@ export function distance(from: Uint8Array, to: Uint8Array): bigint {
   return steps < 0n ? steps + CIRCLE : steps
 }
 
+/** The point `count` of `parts` of the circle after `from`; undefined when that is all of it. */
+export function pointAfter(
+  from: Uint8Array,
+  share: { readonly parts: number; readonly count: number },
+): Uint8Array | undefined {
+  if (share.count >= share.parts) return undefined
+  return pointAt(BigInt(`0x${toHex(from)}`) + (CIRCLE / BigInt(share.parts)) * BigInt(share.count))
+}
+
 /**
  * The point that `drawn` picks on the arc after `from` up to and including `to`; on the whole circle when they are
  * the same. Even, as far as `drawn` is longer than a point: 40 random bytes.
  */
 export function pointOnArc(from: Uint8Array, to: Uint8Array, drawn: Uint8Array): Uint8Array {
   const length = distance(from, to) || CIRCLE
-  const point = (BigInt(`0x${toHex(from)}`) + 1n + (BigInt(`0x${toHex(drawn)}`) % length)) % CIRCLE
-  return Uint8Array.from({ length: 32 }, (_, i) => Number((point >> BigInt(8 * (31 - i))) & 0xffn))
+  return pointAt(BigInt(`0x${toHex(from)}`) + 1n + (BigInt(`0x${toHex(drawn)}`) % length))
+}
+
+/** Past zero if need be. */
+function pointAt(steps: bigint): Uint8Array {
+  return Uint8Array.from({ length: 32 }, (_, i) => Number((steps >> BigInt(8 * (31 - i))) & 0xffn))
 }
 
 /**

@@ -35,6 +35,17 @@ export function openLmdbRecords(options: {
         }
         return found.slice(Math.max(0, found.length - limit))
       },
+      get: (key) => {
+        const value = records.getBinary(key)
+        return value && new Uint8Array(value)
+      },
+      range: ({ above, upTo }, limit) => {
+        const span = { start: above, end: upTo, exclusiveStart: true, inclusiveEnd: true, limit }
+        return [...records.getRange(span)].map(({ key, value }) => ({
+          key: new Uint8Array(key),
+          value: new Uint8Array(value),
+        }))
+      },
       write: async (changes) => {
         await writes.commit(() => {
           for (const { key, value } of changes) {

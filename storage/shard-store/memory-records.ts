@@ -9,6 +9,14 @@ export function openMemoryRecords(): RecordStore {
       found.sort((a, b) => compareBytes(a.key, b.key))
       return found.slice(Math.max(0, found.length - limit)).map(({ key, value }) => ({ key, value: value.slice() }))
     },
+    get: (key) => records.get(toHex(key))?.value.slice(),
+    range: ({ above, upTo }, limit) => {
+      const found = [...records.values()].filter(
+        ({ key }) => compareBytes(key, above) > 0 && compareBytes(key, upTo) <= 0,
+      )
+      found.sort((a, b) => compareBytes(a.key, b.key))
+      return found.slice(0, limit).map(({ key, value }) => ({ key, value: value.slice() }))
+    },
     write: async (changes) => {
       for (const { key, value } of changes) {
         if (value === undefined) records.delete(toHex(key))

@@ -1,7 +1,17 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { concatBytes, LEAF_COUNT, LEAF_SIZE, SHARD_SIZE, toHex } from '../../core/index.ts'
-import { isLeafRange, type LeafRange, merkleProof, merkleRoot, verifyMerkleProof } from '../../crypto/index.ts'
+import {
+  isLeafRange,
+  isLeavesOf,
+  type LeafRange,
+  merkleLeaves,
+  merkleProof,
+  merkleProofOfLeaves,
+  merkleRoot,
+  merkleRootOfLeaves,
+  verifyMerkleProof,
+} from '../../crypto/index.ts'
 import { proofSize } from '../../crypto/merkle.ts'
 import { flipped, someBytes, vectorFile } from './support.ts'
 
@@ -47,6 +57,31 @@ describe('merkleRoot', () => {
 
   it('takes shards only', () => {
     expect(() => merkleRoot(shard.subarray(1))).toThrow('internal')
+  })
+})
+
+describe('the hashes of all leaves', () => {
+  const leaves = merkleLeaves(shard)
+
+  it('give the root and every proof, without the shard', () => {
+    expect(toHex(merkleRootOfLeaves(leaves))).toBe(toHex(root))
+    for (const range of RANGES) {
+      expect(toHex(merkleProofOfLeaves(leaves, range))).toBe(toHex(merkleProof(shard, range)))
+      expect(isLeavesOf(leaves, range, leavesOf(range))).toBe(true)
+    }
+  })
+
+  it('tell leaves of another place or with another bit', () => {
+    const range = { from: 3, count: 2 }
+    const right = leavesOf(range)
+    for (const [where, what] of [
+      [{ from: 4, count: 2 }, right],
+      [{ from: 3, count: 1 }, right],
+      [{ from: 15, count: 2 }, right],
+      [range, flipped(right, 0)],
+      [range, flipped(right, right.length - 1)],
+    ] as const)
+      expect(isLeavesOf(leaves, where, what)).toBe(false)
   })
 })
 

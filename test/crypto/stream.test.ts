@@ -30,6 +30,20 @@ describe('aesCtr', () => {
     expect(toHex(aesCtr(key, sealed))).toBe(toHex(data))
   })
 
+  it('opens a part that begins with a block alone, past the first byte of the counter too', () => {
+    const key = someBytes(32, 'key')
+    const data = someBytes(63_488)
+    const sealed = aesCtr(key, data)
+    for (const [from, size] of [
+      [0, 16],
+      [3_968, 3_968],
+      [62_992, 496],
+    ] as const) {
+      expect(toHex(aesCtr(key, sealed.subarray(from, from + size), from))).toBe(toHex(data.subarray(from, from + size)))
+    }
+    for (const from of [-16, 8, 1]) expect(() => aesCtr(key, data, from)).toThrow('internal')
+  })
+
   it('takes keys of 32 bytes only', () => {
     expect(() => aesCtr(new Uint8Array(16), new Uint8Array(1))).toThrow('internal')
   })

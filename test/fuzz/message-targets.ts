@@ -213,6 +213,15 @@ export const calls: fc.Arbitrary<messages.Call> = fc.oneof(
     wanted: fc.array(fc.record({ ref: refBytes, leaseEndMs: timeMs }), { maxLength: 4 }),
   }),
   fc.record({ kind: fc.constant('proved' as const), tag: u32, proofs: fc.array(noise(32), { maxLength: 4 }) }),
+  fc.record({
+    kind: fc.constant('pointer' as const),
+    tag: u32,
+    ref: refBytes,
+    leaseEndMs: timeMs,
+    leafHashes: noise(512),
+    places: fc.array(noise(128), { minLength: 1, maxLength: 4 }),
+  }),
+  fc.record({ kind: fc.constant('pointed' as const), tag: u32, result: fc.nat(3) }),
 )
 const call: Target<messages.Call> = {
   name: 'call',

@@ -32,6 +32,14 @@ import {
 } from '../../storage/errors.ts'
 import { Halt } from '../../storage/halt.ts'
 import * as manifest from '../../storage/manifest.ts'
+import {
+  decodePlace,
+  decodePointer,
+  encodePlace,
+  encodePointer,
+  type Place,
+  type Pointer,
+} from '../../storage/pointer.ts'
 import { formatRepairKey, type Handle, parseHandle, parseRepairKey, type RepairKey } from '../../storage/repair-key.ts'
 import { piecesOf, subjectOf } from '../../storage/repair-list.ts'
 import { openRoot, sealRoot } from '../../storage/root.ts'
@@ -39,7 +47,7 @@ import { openLmdbStore } from '../../storage/shard-store/lmdb.ts'
 import type { ShardStore } from '../../storage/shard-store/port.ts'
 import { decodeStripe, encodeStripe, openPiece, stripeKeys } from '../../storage/stripe.ts'
 import { makeShard } from '../contract/shard.ts'
-import { noise, noiseOf, refBytes, Steps, textBytes, textOf } from './shapes.ts'
+import { noise, noiseOf, refBytes, Steps, textBytes, textOf, timeMs } from './shapes.ts'
 import { FuzzFault, type Target } from './target.ts'
 
 const random = (seed: number) => ({
@@ -167,6 +175,31 @@ const contentRefRead: Target = {
   valid: refBytes,
   decode: readContentRef,
   permitted: [],
+}
+
+const places = fc.tuple(noise(128), timeMs, noise(32)).map(([bytes, provenMs, secret]) => {
+  const place = decodePlace(bytes)
+  return { ...place, provenMs, dropSecret: provenMs % 2 === 0 ? secret : undefined }
+})
+const pointer: Target<Pointer> = {
+  name: 'pointer',
+  covers: ['storage/pointer.ts#decodePointer'],
+  valid: fc
+    .record({ leaseEndMs: timeMs, leafHashes: noise(512), places: fc.array(places, { minLength: 1, maxLength: 4 }) })
+    .map(encodePointer),
+  decode: decodePointer,
+  encode: encodePointer,
+  isCanonical: true,
+  permitted: [MalformedError],
+}
+const place: Target<Place> = {
+  name: 'place',
+  covers: ['storage/pointer.ts#decodePlace'],
+  valid: noise(128),
+  decode: decodePlace,
+  encode: encodePlace,
+  isCanonical: true,
+  permitted: [MalformedError],
 }
 
 const A_SHARD = makeShard(1)
@@ -399,6 +432,8 @@ export const storageTargets = [
   entry,
   contentRef,
   contentRefRead,
+  pointer,
+  place,
   content,
   root,
   node,

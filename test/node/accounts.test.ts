@@ -70,7 +70,7 @@ class Party {
       random,
       log: () => {},
       records: {
-        list: (prefix, limit) => this.records.list(prefix, limit),
+        ...this.records,
         write: async (changes) => {
           await this.flush
           await this.records.write(changes)

@@ -1,85 +1,12 @@
 /** Keepers among themselves: who may let a copy go, and on what proof; renewal. SPEC requests §6, §7 */
 import { describe, expect, it } from 'vitest'
-import { type Clock, type NodeId, PROFILES, SHARD_SIZE, toHex } from '../../core/index.ts'
-import { Calls } from '../../node/calls.ts'
-import type { PeerLink } from '../../node/links.ts'
 import { possessionProof } from '../../node/roles/copies.ts'
-import { type Keeping, makeKeeping } from '../../node/roles/keeping.ts'
-import { type Call, decodeCall, encodeCall, ownersOf, View } from '../../routing/index.ts'
-import { type ContentRef, encodeContentRef, locationOf, openMemoryStore, type ShardStore } from '../../storage/index.ts'
+import { type ContentRef, encodeContentRef } from '../../storage/index.ts'
 import { makeShard, makeSigned } from '../contract/shard.ts'
-import { descriptorOf, EPOCH_MS, keyOf, NETWORK } from '../routing/membership/members.ts'
-import { seededRandom } from '../storage/support/random.ts'
+import { EPOCH_MS } from '../routing/membership/members.ts'
+import { type Node, keeperNetwork as network } from './keeper-network.ts'
 
 const DAY_MS = 24 * 60 * 60_000
-const MEMBERS = 9
-
-interface Node extends Keeping {
-  readonly id: NodeId
-  readonly store: ShardStore
-  /** What this node says instead of the truth. */
-  lie: (call: Call, truth: Call | undefined) => Call | undefined
-  asked: Call['kind'][]
-}
-
-/** Keepers that reach each other by function calls; every message goes through its bytes. */
-function network(options: { quotaShards?: number } = {}) {
-  const quotaBytes = (options.quotaShards ?? 1_000) * SHARD_SIZE
-  const clock: Clock = {
-    nowMs: () => EPOCH_MS,
-    monotonicMs: () => 0,
-    setTimer: () => ({ cancel: () => {} }),
-  }
-  const view = new View({ profile: PROFILES.testnet })
-  const nodes = new Map<string, Node>()
-  for (let seed = 1; seed <= MEMBERS; seed++) {
-    const descriptor = descriptorOf(seed)
-    view.admit(descriptor, EPOCH_MS)
-    const { store } = openMemoryStore({ quotaBytes })
-    const calls = new Calls(clock)
-    const reach = async (id: NodeId): Promise<PeerLink | undefined> => {
-      const other = nodes.get(toHex(id))
-      if (other === undefined) return undefined
-      const link = {
-        sendMessage(message: Uint8Array): boolean {
-          const call = decodeCall(message)
-          if (call === undefined) throw new Error('not a call')
-          other.asked.push(call.kind)
-          void other.keeper.answer(call).then((truth) => {
-            const said = other.lie(call, truth)
-            const answer = said && decodeCall(encodeCall(said))
-            if (answer?.kind === 'haves' || answer?.kind === 'copied' || answer?.kind === 'proved') {
-              calls.answered(link, answer)
-            } else calls.closed(link)
-          })
-          return true
-        },
-      } as PeerLink
-      return link
-    }
-    const accounts = { received: () => {} }
-    const ports = { clock, log: () => {}, random: seededRandom(`keeper ${seed}`), store, calls, accounts, view, reach }
-    const keeping = makeKeeping({
-      ...ports,
-      profile: PROFILES.testnet,
-      networkId: NETWORK,
-      key: keyOf(seed),
-      selfId: descriptor.id,
-    })
-    nodes.set(toHex(descriptor.id), {
-      id: descriptor.id,
-      ...keeping,
-      store,
-      lie: (_, truth) => truth,
-      asked: [],
-    })
-  }
-  /** All members from the owner of the location on, clockwise. */
-  const around = (ref: ContentRef): Node[] =>
-    ownersOf(locationOf(ref), view.reachable(EPOCH_MS), MEMBERS).map((id) => nodes.get(toHex(id)) as Node)
-  return { around, nodes: [...nodes.values()] }
-}
-
 const pass = { leaving: false, isStopped: () => false }
 const lease = { leaseEndMs: EPOCH_MS + 5 * DAY_MS }
 

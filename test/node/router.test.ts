@@ -1,11 +1,19 @@
 /** When a hop hands a request on. SPEC requests §3 */
 import { describe, expect, it } from 'vitest'
-import { type Clock, equalBytes, type NodeId, PROFILES } from '../../core/index.ts'
+import { type Clock, equalBytes, type NodeId, PROFILES, toHex } from '../../core/index.ts'
 import type { PeerLink } from '../../node/links.ts'
 import type { Holders } from '../../node/roles/holders.ts'
 import type { Keeper } from '../../node/roles/keeper.ts'
 import { Router } from '../../node/roles/router.ts'
-import { ownersOf, perfectRing, View, WHOLE } from '../../routing/index.ts'
+import {
+  decodeRingRequest,
+  encodeRingOutcome,
+  type Outcome,
+  ownersOf,
+  perfectRing,
+  View,
+  WHOLE,
+} from '../../routing/index.ts'
 import { encodeContentRef, locationOf, openMemoryStore } from '../../storage/index.ts'
 import { makeShard } from '../contract/shard.ts'
 import { descriptorOf, EPOCH_MS } from '../routing/membership/members.ts'
@@ -42,7 +50,7 @@ describe('a hop', () => {
       view,
       // Nothing is held here, and every location is somebody else's.
       holders: { rankOf: () => MEMBERS } as unknown as Holders,
-      keeper: { read: () => undefined } as unknown as Keeper,
+      keeper: { read: () => undefined, readVaulted: () => undefined } as unknown as Keeper,
       cache: openMemoryStore({ quotaBytes: 1, cacheBytes: 0 }).cache,
       selfId: self,
       copies: 2,
@@ -68,5 +76,66 @@ describe('a hop', () => {
     expect(Math.max(...delays)).toBeLessThanOrEqual(20)
     expect(Math.max(...delays)).toBeGreaterThan(15)
     expect(Math.min(...delays)).toBeLessThan(5)
+  })
+})
+
+describe('a hop before a region whose first members deny', () => {
+  it('asks those that it has known longest, and takes what they give only when it is right', async () => {
+    const clock: Clock = {
+      nowMs: () => EPOCH_MS,
+      monotonicMs: () => 0,
+      // The time before a request is handed on is over at once; time-outs never come.
+      setTimer: (delayMs, run) => {
+        if (delayMs <= 20) queueMicrotask(run)
+        return { cancel: () => {} }
+      },
+    }
+    const view = new View({ profile: PROFILES.testnet })
+    const ids: NodeId[] = []
+    for (let seed = 1; seed <= MEMBERS; seed++) {
+      view.admit(descriptorOf(seed), EPOCH_MS)
+      ids.push(descriptorOf(seed).id)
+    }
+    const shard = makeShard(3)
+    const owners = ownersOf(locationOf(shard.ref), view.members(EPOCH_MS), MEMBERS)
+    const self = owners.at(-1) as NodeId
+    const [liar, honest] = [owners[5] as NodeId, owners[6] as NodeId]
+    const asked: { readonly id: NodeId; readonly isPastOwner: boolean }[] = []
+    const answerOf = (id: NodeId): Outcome => {
+      const leaves = equalBytes(id, liar) ? makeShard(4).bytes : shard.bytes
+      if (!equalBytes(id, honest) && !equalBytes(id, liar)) return { end: 'none', reason: 0 }
+      return { end: 'data', leaves, proof: new Uint8Array(0) }
+    }
+    const router: Router = new Router({
+      clock,
+      jitter: seededJitter('router'),
+      random: seededRandom('router'),
+      log: () => {},
+      view,
+      holders: { rankOf: () => MEMBERS, eldest: () => [liar, honest] } as unknown as Holders,
+      keeper: { read: () => undefined, readVaulted: () => undefined } as unknown as Keeper,
+      cache: openMemoryStore({ quotaBytes: 1, cacheBytes: 0 }).cache,
+      selfId: self,
+      copies: 2,
+      accounts: { admitRing: () => 'serve', served: () => {}, received: () => {}, answered: () => {} },
+      ring: () => perfectRing(self, ids, 6),
+      reach: async (id) => {
+        const link = {
+          sendMessage: (message: Uint8Array) => {
+            const request = decodeRingRequest(message)
+            if (request?.kind !== 'rget') throw new Error('not a get')
+            asked.push({ id, isPastOwner: request.get.isPastOwner })
+            queueMicrotask(() => router.onMessage(link, encodeRingOutcome(request.rid, answerOf(id))))
+            return true
+          },
+        } as unknown as PeerLink
+        return link
+      },
+    })
+    const outcome = await router.get({ ref: encodeContentRef(shard.ref), skip: 0, isPastOwner: false, range: WHOLE })
+    expect(outcome).toMatchObject({ end: 'data', leaves: shard.bytes })
+    const expected = [owners[0], owners[1], owners[2], liar, honest]
+    expect(asked.map(({ id }) => toHex(id))).toEqual(expected.map((id) => toHex(id as NodeId)))
+    expect(asked.map(({ isPastOwner }) => isPastOwner)).toEqual([false, false, false, true, true])
   })
 })

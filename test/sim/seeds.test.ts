@@ -16,6 +16,8 @@ interface Report {
   readonly traceHash: string
   readonly load: { readonly acknowledged: number }
   readonly read: { readonly right: number; readonly explained: number }
+  readonly contents: number
+  readonly contentsInVaults: number
   readonly faults: Readonly<Record<string, number>>
 }
 
@@ -47,6 +49,14 @@ describe('a simulated network', () => {
       expect(read.right + read.explained).toBe(load.acknowledged)
     }
     expect(reports.reduce((sum, { faults }) => sum + (faults.crashes ?? 0), 0)).toBeGreaterThan(3)
+  })
+
+  it('keeps all but a twentieth with two vaults each, and loses nothing, where nodes are vaults of each other', () => {
+    const [report] = simulate(['--seed', '3', '--vaults'], { nodes: 20, minutes: 1, puts: 4 })
+    expect(report?.violations).toEqual([])
+    expect(report?.read.right).toBe(report?.load.acknowledged)
+    expect(report?.contents).toBeGreaterThan(40)
+    expect((report?.contentsInVaults ?? 0) / (report?.contents ?? 1)).toBeGreaterThanOrEqual(0.95)
   })
 
   it('runs the same course for the same seed, whatever ran before it, and another for another', () => {

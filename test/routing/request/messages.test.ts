@@ -81,6 +81,15 @@ const call: fc.Arbitrary<Call> = fc.oneof(
     tag,
     proofs: fc.array(bytes(32), { maxLength: PROVE_REFS_MAX }),
   }),
+  fc.record({
+    kind: fc.constant('pointer' as const),
+    tag,
+    ref: bytes(34),
+    leaseEndMs: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+    leafHashes: bytes(512),
+    places: fc.array(bytes(128), { minLength: 1, maxLength: 4 }),
+  }),
+  fc.record({ kind: fc.constant('pointed' as const), tag, result: fc.integer({ min: 0, max: 255 }) }),
 )
 
 describe('requests on the ring', () => {
@@ -164,6 +173,22 @@ describe('calls between neighbours', () => {
         expect(decodeCall(encodeCall(asked))).toEqual(asked)
       }),
     )
+  })
+
+  it('refuses a pointer to no place, to more than four, and one cut short or lengthened', () => {
+    const [ref, leafHashes] = [new Uint8Array(34), new Uint8Array(512)]
+    const pointer = (count: number) =>
+      encodeCall({
+        kind: 'pointer',
+        tag: 1,
+        ref,
+        leaseEndMs: 1,
+        leafHashes,
+        places: Array.from({ length: count }, () => new Uint8Array(128)),
+      })
+    for (const count of [1, 4]) expect(decodeCall(pointer(count))?.kind).toBe('pointer')
+    for (const wrong of [pointer(0), pointer(5), pointer(2).subarray(0, -1), Uint8Array.of(...pointer(2), 0)])
+      expect(() => decodeCall(wrong)).toThrow(MalformedError)
   })
 })
 

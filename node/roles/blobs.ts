@@ -55,6 +55,8 @@ export interface Wanted {
   readonly range: LeafRange
   /** Prolongs the lease of the blob that is read first. */
   readonly leaseEndMs?: number
+  /** Only places whose line is attached to this node. */
+  readonly isHereOnly?: boolean
 }
 
 export class Blobs {
@@ -133,7 +135,7 @@ export class Blobs {
 
   /** Leaves from whichever place gives them; the next one is asked when one fails or is slow. */
   read(wanted: Wanted): Promise<Found | undefined> {
-    const places = this.#inOrder(wanted.pointer.places)
+    const places = this.#inOrder(wanted.pointer.places, wanted.isHereOnly ?? false)
     this.counts.reads++
     return new Promise((resolve) => {
       let asked = 0
@@ -211,8 +213,9 @@ export class Blobs {
   }
 
   /** Those that failed last come last; of the others first who is attached here, then who was proven last. */
-  #inOrder(places: readonly Place[]): Place[] {
+  #inOrder(all: readonly Place[], isHereOnly: boolean): Place[] {
     const here = new Set(this.#p.lines.attached().map(({ line }) => keyOf(line)))
+    const places = isHereOnly ? all.filter(({ line }) => here.has(keyOf(line))) : all
     const worth = (place: Place): number => {
       if (this.#failing.has(keyOf(place.line))) return 0
       return here.has(keyOf(place.line)) ? 2 : 1

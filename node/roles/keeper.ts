@@ -85,11 +85,20 @@ export class Keeper {
     return bytes === undefined ? undefined : cut(bytes, range)
   }
 
-  /** What this node points to, out of a vault; undefined at once when it points to no such thing. */
-  readVaulted(ref: ContentRef, range: LeafRange): Promise<Outcome | undefined> | undefined {
+  /**
+   * What this node points to, out of a vault; undefined at once when it points to no such thing. `isHereOnly`: of a
+   * vault that is attached to this node.
+   */
+  readVaulted(
+    ref: ContentRef,
+    range: LeafRange,
+    from: { readonly isHereOnly?: boolean } = {},
+  ): Promise<Outcome | undefined> | undefined {
     const { vaulted } = this.#p
     if (vaulted.get(ref) === undefined) return undefined
-    return vaulted.read(ref, range).then((found) => found && { end: 'data', leaves: found.leaves, proof: found.proof })
+    return vaulted
+      .read(ref, range, from)
+      .then((found) => found && { end: 'data', leaves: found.leaves, proof: found.proof })
   }
 
   /** Gives the bytes to vaults, or stores them here and at the next nodes; a receipt only when all is flushed. */

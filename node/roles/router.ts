@@ -265,7 +265,8 @@ export class Router {
         this.counts.cacheHits++
         return cut(cached, get.range)
       }
-      const reading = keeper.readVaulted(ref, get.range)
+      // What the owner could not read from afar, nobody behind it can: they all point to the same places.
+      const reading = keeper.readVaulted(ref, get.range, { isHereOnly: get.isPastOwner })
       const vaulted = reading && (await reading)
       if (vaulted !== undefined) return vaulted
     }

@@ -99,10 +99,15 @@ export class Vaulted {
     return this.#point(ref, meanwhile === undefined ? pointer : mergePointers(pointer, meanwhile))
   }
 
-  async read(ref: ContentRef, range: LeafRange): Promise<ContentLeaves | undefined> {
+  /** `isHereOnly`: over lines attached to this node only. */
+  async read(
+    ref: ContentRef,
+    range: LeafRange,
+    { isHereOnly = false }: { readonly isHereOnly?: boolean } = {},
+  ): Promise<ContentLeaves | undefined> {
     const pointer = this.get(ref)
     if (pointer === undefined) return undefined
-    const found = await this.#p.blobs.read({ ref, pointer, range })
+    const found = await this.#p.blobs.read({ ref, pointer, range, isHereOnly })
     if (found !== undefined) this.#noteProven(ref, [found.place])
     return found
   }

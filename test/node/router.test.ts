@@ -117,7 +117,7 @@ describe('a hop before a region whose first members deny', () => {
       cache: openMemoryStore({ quotaBytes: 1, cacheBytes: 0 }).cache,
       selfId: self,
       copies: 2,
-      accounts: { admitRing: () => 'serve', served: () => {}, received: () => {}, answered: () => {} },
+      accounts: { admitRing: () => true, served: () => {}, received: () => {}, answered: () => {} },
       ring: () => perfectRing(self, ids, 6),
       reach: async (id) => {
         const link = {

@@ -234,6 +234,17 @@ describe('pointers between members', () => {
     expect(await next.keeper.readVaulted(shard.ref, WHOLE)).toMatchObject({ leaves: shard.bytes })
   })
 
+  it('are read by a member behind the owner over its own lines alone: what the owner cannot reach, it cannot', async () => {
+    const net = await stored(24)
+    await net.hand.pass(1)
+    const [, next] = net.members as [Node, Node]
+    expect(next.pointers.get(net.shard.ref)?.places.length).toBe(2)
+    expect(await next.keeper.readVaulted(net.shard.ref, WHOLE)).toMatchObject({ leaves: net.shard.bytes })
+    const behind = { isHereOnly: true }
+    expect(await next.keeper.readVaulted(net.shard.ref, WHOLE, behind)).toBeUndefined()
+    expect(await net.owner.keeper.readVaulted(net.shard.ref, WHOLE, behind)).toMatchObject({ leaves: net.shard.bytes })
+  })
+
   it('tell a place that gives another content than it should from one that is away: it is forgotten at once', async () => {
     const net = await stored(23)
     const held = net.owner.pointers.get(net.shard.ref)

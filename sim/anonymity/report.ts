@@ -374,7 +374,7 @@ function promises(all: readonly Results[]): string {
   return rendered({
     title: 'Against the promises',
     words: `Shares in percent. *Kept*: the whole interval lies at or below the limit; *broken*: all of it above; *open*: the limit
-lies within it. *Less the guess*: (named - g) / (1 - g), where g is what guessing alone gives. The promises on storers need vaults, which are not built:
+lies within it. *Less the guess*: (named - g) / (1 - g), where g is what guessing alone gives. The promises on storers need vaults, and these networks have none:
 keepers hold the bytes themselves, so who has the address or has seen a location knows who holds it.`,
     head: ['nodes', 'promise', 'measured', 'verdict'],
     rows,

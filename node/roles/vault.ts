@@ -11,6 +11,7 @@ import {
   type Clock,
   concatBytes,
   equalBytes,
+  keyOf,
   type Log,
   MalformedError,
   messageOf,
@@ -39,6 +40,8 @@ const SWEEPS = 256
 const EXPIRE_PAGE = 1_000
 /** First byte of the vault's keys in the record store. */
 const KIND = 0x76
+/** Where in such a key the line's begins. */
+const LINE_AT = 33
 const VERSION = 1
 const NONE: VaultAnswer = { kind: 'none' }
 const KEPT: VaultAnswer = { kind: 'kept' }
@@ -73,6 +76,12 @@ export class Vault {
 
   usage(): StoreUsage {
     return this.#p.store.usage()
+  }
+
+  /** The keys of the lines by which blobs came that are still here, for `keyOf`. Looks at all records. */
+  linesWithBlobs(): ReadonlySet<string> {
+    const records = this.#p.records.list(Uint8Array.of(KIND))
+    return new Set(records.map(({ key }) => keyOf(key.subarray(LINE_AT))))
   }
 
   start(): void {

@@ -10,6 +10,7 @@ import {
   around,
   equalBytes,
   type Jitter,
+  keyOf,
   type Log,
   messageOf,
   type NetworkId,
@@ -77,7 +78,7 @@ export interface LinesPorts extends ClientCircuitPorts {
   /** A set of their own. */
   readonly guards: Guards
   readonly seconds: SecondRelays
-  readonly vault: Pick<Vault, 'answer'>
+  readonly vault: Pick<Vault, 'answer' | 'linesWithBlobs'>
   /** Whether this node is a member of the ring. */
   readonly isMember: () => boolean
 }
@@ -154,28 +155,45 @@ export class Lines {
   async leave(): Promise<void> {
     this.#isLeaving = true
     const untilMs = this.#p.clock.monotonicMs() + this.#p.profile.vaultDrainMs
-    const left = await Promise.all(this.#lines.map((line) => this.#drain(line, untilMs)))
+    const withBlobs = this.#p.vault.linesWithBlobs()
+    const left = await Promise.all(
+      this.#lines.map((line) => this.#drain(line, { untilMs, hasBlobs: withBlobs.has(keyOf(line.key.publicKey)) })),
+    )
     const blobs = left.reduce((sum, count) => sum + count, 0)
     this.#p.log('info', 'lines left', { lines: left.length, blobsLeft: blobs })
   }
 
-  /** Blobs that the keeper has not moved when the time is over. */
-  async #drain(line: Line, untilMs: number): Promise<number> {
+  /**
+   * Blobs that the keeper has not moved when the time is over. A line with blobs whose keeper has just gone is
+   * attached to the next one first, which has to hear of it: else two vaults that leave soon after each other
+   * take both blobs of a content along.
+   */
+  async #drain(line: Line, wish: { readonly untilMs: number; readonly hasBlobs: boolean }): Promise<number> {
     const { clock } = this.#p
-    let left = 0
+    let left = wish.hasBlobs ? 1 : 0
     for (;;) {
+      if (line.attached === undefined && left > 0) await this.#attachAgain(line)
       const circuit = line.attached?.circuit
-      if (circuit === undefined) return left
-      try {
-        const answer = await this.#say(circuit, { kind: 'leave' })
-        if (answer.kind !== 'left') return left
-        left = answer.left
-      } catch (error) {
-        if (!(error instanceof CircuitError)) throw error
-        return left
-      }
-      if (left === 0 || clock.monotonicMs() + LEAVE_EVERY_MS >= untilMs) return left
+      if (circuit !== undefined) left = (await this.#left(circuit)) ?? left
+      if (left === 0 || !this.#lines.includes(line)) return left
+      if (clock.monotonicMs() + LEAVE_EVERY_MS >= wish.untilMs) return left
       await new Promise<void>((resolve) => void clock.setTimer(LEAVE_EVERY_MS, resolve))
+    }
+  }
+
+  async #attachAgain(line: Line): Promise<void> {
+    this.#look()
+    if (this.#lines.includes(line) && this.#isDue(line)) await this.#build(line)
+  }
+
+  /** How many blobs the keeper has still to move, or undefined: the circuit broke. */
+  async #left(circuit: ClientCircuit): Promise<number | undefined> {
+    try {
+      const answer = await this.#say(circuit, { kind: 'leave' })
+      return answer.kind === 'left' ? answer.left : 0
+    } catch (error) {
+      if (!(error instanceof CircuitError)) throw error
+      return undefined
     }
   }
 

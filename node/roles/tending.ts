@@ -229,16 +229,21 @@ export class Tending {
     this.#isRelieving = false
   }
 
-  /** Without another vault the content is kept here, when no place would be left. */
+  /**
+   * Without another vault the content is kept here and by the next members: whether the vaults that do not leave are
+   * still there is not known.
+   */
   async #relieveOf(ref: ContentRef, pointer: Pointer, leaving: readonly Place[]): Promise<boolean> {
-    const { vaulted, copies, holders, profile, store } = this.#p
+    const { vaulted, copies, holders, profile, store, pointers } = this.#p
     if (await vaulted.replace(ref, leaving)) return true
-    if (leaving.length < pointer.places.length) return false
     const bytes = await vaulted.whole(ref)
     if (bytes === undefined) return false
     const copy = { bytes, leaseEndMs: pointer.leaseEndMs }
     if ((await store.put({ ref, ...copy })) === 'full') return false
     const others = holders.others(locationOf(ref))
-    return copies.atSome(others, profile.copies - 1, (id) => copies.hand(id, ref, copy))
+    if (!(await copies.atSome(others, profile.copies - 1, (id) => copies.hand(id, ref, copy)))) return false
+    if (leaving.length < pointer.places.length) await vaulted.giveUp(ref, leaving)
+    else await pointers.delete(ref)
+    return true
   }
 }

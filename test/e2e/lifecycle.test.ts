@@ -117,8 +117,11 @@ describe('what was acknowledged', () => {
   })
 })
 
+/** Vaults whose keeper has left attach themselves to the next one meanwhile. */
+const POLL = { timeout: 120_000, interval: 3_000 }
+
 describe('half of the nodes, stopped one after another', () => {
-  it('hand over what they keep: nothing is lost, and each leaves one ordered ring', { timeout: 400_000 }, async () => {
+  it('hand over what they keep: no file is lost, and each leaves one ordered ring', { timeout: 600_000 }, async () => {
     const clientB = async (size: number): Promise<Kept> => {
       const bytes = seededBytes(size, size)
       return { bytes, address: addressOf(await net.as('client-b', ['put', await net.newFile(bytes)])) }
@@ -131,11 +134,11 @@ describe('half of the nodes, stopped one after another', () => {
       await net.oneRing(nodes.length - gone - 1)
     }
     await expectKept(kept)
-    // Vaults whose keeper has left attach themselves to the next one.
+    // In so small a ring a content may lose both its vaults, and so a stripe a shard or two: never what it can miss.
     const health = async (address: string): Promise<string> =>
       (await net.as('client-b', ['check', address, '--json'])).stdout.toString()
     for (const { address } of kept)
-      await expect.poll(() => health(address), { timeout: 120_000, interval: 3_000 }).toContain('"health":"perfect"}')
+      await expect.poll(() => health(address), POLL).toMatch(/"event":"summary".*"health":"(perfect|good)"/)
   })
 })
 

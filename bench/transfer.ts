@@ -1,6 +1,7 @@
 /**
  * How fast does a file go into the network and come back, and what does it cost? `npm run bench -- transfer
- * [--nodes N] [--rounds R] [--sizes BYTES,BYTES…]` starts a testnet and prints JSON, medians and each round.
+ * [--nodes N] [--rounds R] [--sizes BYTES,BYTES…] [--no-vaults]` starts a testnet and prints JSON, medians and each
+ * round; without vaults keepers hold the bytes themselves.
  * In a round, client-a puts fresh bytes, client-b gets and compares them, and the same number of bytes goes
  * through the bare chain, so that a slow spell of the machine hits all three. Nothing is warmed up.
  *
@@ -41,6 +42,7 @@ const NOTES = [
 
 interface Wish {
   readonly nodes: number
+  readonly hasVaults: boolean
   readonly rounds: number
   readonly sizes: readonly number[]
 }
@@ -216,7 +218,12 @@ function commitOf(): string | undefined {
 // --- the command ----------------------------------------------------------------------------------
 
 function wishOf(words: readonly string[]): Wish {
-  const options = { nodes: { type: 'string' }, rounds: { type: 'string' }, sizes: { type: 'string' } } as const
+  const options = {
+    nodes: { type: 'string' },
+    rounds: { type: 'string' },
+    sizes: { type: 'string' },
+    'no-vaults': { type: 'boolean' },
+  } as const
   const { values } = parseArgs({ args: [...words], options })
   const number = (name: string, text: string, max: number): number => {
     if (!/^[0-9]{1,10}$/.test(text) || Number(text) < 1 || Number(text) > max)
@@ -225,6 +232,7 @@ function wishOf(words: readonly string[]): Wish {
   }
   return {
     nodes: number('nodes', values.nodes ?? '16', 64),
+    hasVaults: values['no-vaults'] !== true,
     rounds: number('rounds', values.rounds ?? '5', 100),
     sizes: values.sizes?.split(',').map((text) => number('sizes', text, SIZE_MAX)) ?? SIZES,
   }
@@ -232,7 +240,7 @@ function wishOf(words: readonly string[]): Wish {
 
 async function bench(wish: Wish, signal: AbortSignal): Promise<unknown> {
   const atStart = { commit: commitOf(), loadAverage: loadavg().map(rounded) }
-  const testnet = await BenchTestnet.start(wish.nodes, signal)
+  const testnet = await BenchTestnet.start(wish, signal)
   try {
     const chain = await Chain.start(process.argv[1] ?? '', signal)
     try {
@@ -254,6 +262,7 @@ async function bench(wish: Wish, signal: AbortSignal): Promise<unknown> {
         node: process.version,
         ...atStart,
         nodes: wish.nodes,
+        hasVaults: wish.hasVaults,
         rounds: wish.rounds,
         chainLinks: CHAIN_LINKS,
         notes: NOTES,

@@ -5,12 +5,15 @@
  *
  * Order holds for each peer. What a link that closed had waiting is thrown away.
  */
-import type { Clock, PublicKey, Timer } from '../core/index.ts'
+import { assert, type Clock, type PublicKey, type Timer } from '../core/index.ts'
 import type { Word } from '../routing/index.ts'
 import type { PeerLink } from './links.ts'
 import type { Sender, Upload } from './upload.ts'
 
-/** Cells of one peer that wait, 16 MiB; its circuits are destroyed beyond. */
+/**
+ * Cells that wait, of one peer and of all together: 16 MiB. Who would pass it has its circuit destroyed; when all
+ * together pass it, what the peer with most has waiting gives way.
+ */
 const HELD_MAX = 2_048
 /** Nobody waits longer for an answer: then the circuit is destroyed, so that the peer knows. */
 const HELD_MS_MAX = 30_000
@@ -61,8 +64,15 @@ export class Gate {
     this.#held.set(peer, queue)
     if (queue.count >= HELD_MAX) return false
     queue.add(cell, clock.monotonicMs())
+    while (this.waiting > HELD_MAX) this.#largest().dropOlder(Number.POSITIVE_INFINITY)
     this.#letIn()
     return true
+  }
+
+  #largest(): HeldCells {
+    const [first, ...others] = this.#held.values()
+    assert(first !== undefined, 'somebody has cells waiting')
+    return others.reduce((most, held) => (held.count > most.count ? held : most), first)
   }
 
   onClosed(peer: PeerLink): void {
@@ -105,7 +115,7 @@ class HeldCells implements Sender {
   readonly key: PublicKey
   readonly #peer: PeerLink
   readonly #p: GatePorts
-  #waiting: { readonly cell: HeldCell; readonly atMs: number }[] = []
+  #waiting: ({ readonly cell: HeldCell; readonly atMs: number } | undefined)[] = []
   #next = 0
 
   constructor(peer: PeerLink, ports: GatePorts) {
@@ -134,6 +144,7 @@ class HeldCells implements Sender {
   }
   #shift(): HeldCell | undefined {
     const first = this.#waiting[this.#next]
+    this.#waiting[this.#next] = undefined
     this.#next++
     if (this.#next >= this.#waiting.length || this.#next >= HELD_MAX) {
       this.#waiting = this.#waiting.slice(this.#next)

@@ -37,12 +37,16 @@ export class BenchTestnet {
     this.#members = members
   }
 
-  static async start(nodeCount: number, signal: AbortSignal): Promise<BenchTestnet> {
+  static async start(
+    { nodes, hasVaults }: { readonly nodes: number; readonly hasVaults: boolean },
+    signal: AbortSignal,
+  ): Promise<BenchTestnet> {
     if (!existsSync(COMMAND)) throw new Error('run npm run build first')
     const scratch = await mkdtemp(join(tmpdir(), 'hush-bench-'))
     const folder = join(scratch, 'net')
     try {
-      await hush(['testnet', 'up', '--nodes', String(nodeCount), '--dir', folder], signal)
+      const words = hasVaults ? [] : ['--no-vaults']
+      await hush(['testnet', 'up', '--nodes', String(nodes), '--dir', folder, ...words], signal)
       const record = JSON.parse(readFileSync(join(folder, 'testnet.json'), 'utf8')) as { members: Member[] }
       return new BenchTestnet(scratch, record.members)
     } catch (error) {

@@ -193,6 +193,29 @@ describe('a gate', () => {
     expect([taken, gate.waiting]).toEqual([0, 0])
   })
 
+  it('holds no more of all peers together than of one: who has most waiting gives way', () => {
+    const { time, upload } = world(new Map())
+    const gate = new Gate({
+      clock: time.clock,
+      upload,
+      admit: () => 'refuse',
+      mayLetIn: () => false,
+      onLetIn: () => {},
+    })
+    const [much, little] = [1, 2].map((name) => ({ key: new Uint8Array(32).fill(name) }) as unknown as PeerLink)
+    const dropped = new Map<PeerLink | undefined, number>()
+    const pass = (from: PeerLink | undefined, count: number): void => {
+      const drop = (): void => void dropped.set(from, (dropped.get(from) ?? 0) + 1)
+      for (let i = 0; i < count; i++) gate.pass(from as PeerLink, { take: () => true, drop })
+    }
+    pass(much, 1_500)
+    pass(little, 548)
+    expect([gate.waiting, dropped.size]).toEqual([2_048, 0])
+    pass(little, 1)
+    expect(gate.waiting).toBe(549)
+    expect([...dropped]).toEqual([[much, 1_500]])
+  })
+
   it('ends what has waited half a minute, and charges nothing for what a circuit left that has gone', () => {
     const { time, upload } = world(new Map())
     const peer = { key: KEY } as PeerLink

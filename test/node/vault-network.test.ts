@@ -104,7 +104,9 @@ describe('a network with vaults', () => {
     await leaver.leave()
     stopped.add(leaver)
     await leaver.stop()
-    for (const ref of stored.refs) expect(vaultsOf(ref)).toBeGreaterThanOrEqual(2)
+    // Where no other vault could be had at once, keepers have it until one can.
+    const keepersOf = (ref: ContentRef): number => sum(({ store }) => (store.has(ref) ? 1 : 0))
+    for (const ref of stored.refs) expect(vaultsOf(ref) + keepersOf(ref)).toBeGreaterThanOrEqual(2)
     expect(Buffer.compare(await get(stored.address), bytes)).toBe(0)
   }, 120_000)
 })

@@ -101,6 +101,7 @@ const ROLES: readonly RoleSight[] = [
   { role: 'middle', sees: 'a guard and a gateway', neverSees: 'the client, locations, content' },
   { role: 'gateway', sees: 'opaque locations, sealed shards', neverSees: 'the client, the file they belong to' },
   { role: 'keeper', sees: 'sealed shards at its own locations', neverSees: 'client, content, which belong together' },
+  { role: 'vault', sees: 'bytes sealed once more, a keeper that asks', neverSees: 'locations, what they are part of' },
 ]
 
 function demoText(sha256: string): string {

@@ -259,7 +259,7 @@ describe('hush demo', () => {
     const { exit, out, err } = await stage.hush(['demo', '--nodes', '8', '--file', 'mine'])
     expect(err).toMatch(/killed 2 of 8 nodes with SIGKILL: node-0\d node-0\d/)
     expect(exit).toBe(0)
-    for (const role of ['client', 'guard', 'middle', 'gateway', 'keeper']) {
+    for (const role of ['client', 'guard', 'middle', 'gateway', 'keeper', 'vault']) {
       expect(out).toMatch(new RegExp(`^${role} +\\S`, 'm'))
     }
     expect(out).toContain('SHA-256 0d22cdcc10e6d049dbe1af5123d50873fdfc1a4f58306e58cb6241be9472014d')

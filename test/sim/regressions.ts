@@ -2,8 +2,8 @@
  * Seeds that found a fault of the program, replayed on every change: small sizes, so that all of them take half a
  * minute. `commit` mended what the seed found. A change of what a run draws makes another run of a seed; so a fault
  * has a test of its own as well, and this list only asks the old question again. A seed that was seen to pass over its
- * fault, put back, is taken out: seed 4 of 60 nodes, whose fault (no copies for a neighbour that the view learnt late) is
- * that of test/planted/04. SPEC simulator §2
+ * fault, put back, is taken out: seed 4 of 60 nodes, whose fault was that a neighbour
+ * which the view learnt late got no copies; test/planted/04 is a broader one of that kind. SPEC simulator §2
  */
 export interface Regression {
   readonly seed: number

@@ -236,7 +236,8 @@ export class HushNode {
     }
     this.pool = new CircuitPool(poolPorts)
     const { view } = this
-    const clientPorts = { clock, jitter, random, log, profile, networkId, view, pending: ports.pending }
+    const refreshView = (): void => this.gossip.soon()
+    const clientPorts = { clock, jitter, random, log, profile, networkId, view, pending: ports.pending, refreshView }
     this.client = new Client({ ...clientPorts, pool: this.pool })
     // Circuits that carry nothing else: what a visit asks for is not to be matched with the user's own requests.
     const open: OpenVisit = () => {

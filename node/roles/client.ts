@@ -74,6 +74,9 @@ const CIRCUIT_WAIT_MS = 20_000
 const FAIR_WAIT_MS = 5_000
 /** A receipt counts from a member so close after the location: views differ while the ring changes. */
 const RECEIPT_RANK_EXTRA = 2
+/** A receipt of a keeper that the view does not have yet waits for it so long, looked at so often. */
+const UNKNOWN_KEEPER_MS = 3_000
+const UNKNOWN_KEEPER_EVERY_MS = 100
 /** Requests of one stripe that one circuit may see when it is read. */
 const GETS_PER_CIRCUIT_MAX = 2
 /** Stripes whose spread is remembered. */
@@ -98,6 +101,8 @@ export interface ClientPorts {
   readonly pool: CircuitPool
   /** Shards that found no keeper yet; they outlive the process. */
   readonly pending: ShardStore
+  /** Has the view compared with another's before long. */
+  readonly refreshView: () => void
 }
 
 /** Why a request brought no outcome: the circuit broke under it, or the gateway or time failed it. */
@@ -153,6 +158,8 @@ export class Client {
    * gateways, which put them onto the ring later. SPEC requests §10
    */
   placer(hold?: Hold): PlaceShard {
+    // At the start of the object, never for one receipt: that would tell the guard where a shard lies.
+    this.#p.refreshView()
     const put = ++this.#objects
     if (hold === undefined) return (shard) => this.#place(shard, `put ${put} ${shard.stripe}`)
     return (shard) => this.#handOver(shard, { spread: `put ${put} ${shard.stripe}`, hold })
@@ -243,7 +250,7 @@ export class Client {
       if (outcome.end === 'lost' && ++lost <= CIRCUITS_LOST_MAX) tries--
       else if (outcome.end === 'none') misses++
       else if (outcome.end === 'stored') {
-        if (this.#isGoodReceipt(ref, nonce, outcome.receipt, profile.copies)) return true
+        if (await this.#isGoodReceipt(ref, nonce, outcome.receipt, profile.copies)) return true
         this.counts.badReceipts++
       }
     }
@@ -267,8 +274,10 @@ export class Client {
       if (outcome.end === 'lost' && ++lost <= CIRCUITS_LOST_MAX) tries--
       if (outcome.end === 'lost' || outcome.end === 'failed') continue
       if (outcome.end === 'handed' && hold !== undefined) return 'handed'
-      if (outcome.end === 'stored' && this.#isGoodReceipt(ref, nonce, outcome.receipt, profile.copies)) return 'stored'
-      if (outcome.end === 'stored') this.counts.badReceipts++
+      if (outcome.end === 'stored') {
+        if (await this.#isGoodReceipt(ref, nonce, outcome.receipt, profile.copies)) return 'stored'
+        this.counts.badReceipts++
+      }
       // A full keeper stays full whoever asks: another location is wanted.
       if (outcome.end === 'none' && outcome.reason === REFUSAL.full) break
     }
@@ -367,17 +376,28 @@ export class Client {
   }
 
   /** In the client's own view the signer must answer for the location: any hop can sign. */
-  #isGoodReceipt(ref: ContentRef, nonce: Uint8Array, receipt: Receipt, copies: number): boolean {
+  async #isGoodReceipt(ref: ContentRef, nonce: Uint8Array, receipt: Receipt, copies: number): Promise<boolean> {
     const { view, clock, networkId } = this.#p
     const nowMs = clock.nowMs()
     if (!equalBytes(receipt.nonce, nonce) || receipt.leaseEndMs < nowMs + (LEASE_DAYS - 1) * DAY_MS) return false
     const location = locationOf(ref)
-    const keeper: NodeId | undefined = view.byKey(receipt.keeper as PublicKey)?.id
+    const keeper = await this.#knownKeeper(receipt.keeper as PublicKey)
     const rank = keeper && rankOf(location, keeper, view.members(nowMs))
     if (rank === undefined || rank >= copies + RECEIPT_RANK_EXTRA) return false
     const { leaseEndMs } = receipt
     const body = receiptBody({ networkId, location, leaseEndMs, nonce })
     return verifySignature(receipt.keeper as PublicKey, body, receipt.signature)
+  }
+
+  /** A keeper that joined just now is known here a little later than on the ring. */
+  async #knownKeeper(key: PublicKey): Promise<NodeId | undefined> {
+    const { view, clock } = this.#p
+    const giveUpMs = clock.monotonicMs() + UNKNOWN_KEEPER_MS
+    for (;;) {
+      const id = view.byKey(key)?.id
+      if (id !== undefined || this.#isStopped || clock.monotonicMs() >= giveUpMs) return id
+      await new Promise<void>((resolve) => void clock.setTimer(UNKNOWN_KEEPER_EVERY_MS, resolve))
+    }
   }
 
   async #placePending(): Promise<void> {

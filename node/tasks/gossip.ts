@@ -24,6 +24,8 @@ import type { PeerLink } from '../links.ts'
 /** Until the view knows anybody, so often. */
 const EAGER_MS = 500
 const ARC_COUNT = 256
+/** Rounds that were asked for come at most so often. */
+const SOON_MS = 2_000
 
 export interface GossipPorts {
   readonly clock: Clock
@@ -38,13 +40,19 @@ export interface GossipPorts {
 export class Gossip {
   readonly #p: GossipPorts
   #isStopped = false
+  #lastMs = Number.NEGATIVE_INFINITY
 
   constructor(ports: GossipPorts) {
     this.#p = ports
   }
 
   start(): void {
-    void this.#round()
+    void this.#rounds()
+  }
+
+  /** A round now, besides the regular ones, for who is about to depend on the view. */
+  soon(): void {
+    if (!this.#isStopped && this.#p.clock.monotonicMs() - this.#lastMs >= SOON_MS) void this.#round()
   }
 
   stop(): void {
@@ -72,19 +80,25 @@ export class Gossip {
     return true
   }
 
+  async #rounds(): Promise<void> {
+    const { view, clock, jitter, profile } = this.#p
+    await this.#round()
+    if (this.#isStopped) return
+    const isEager = view.members(clock.nowMs()).length < 2
+    clock.setTimer(around(jitter, isEager ? EAGER_MS : profile.gossipEveryMs, 0.2), () => {
+      if (!this.#isStopped) void this.#rounds()
+    })
+  }
+
   async #round(): Promise<void> {
-    const { view, clock, jitter, profile, log } = this.#p
+    const { view, clock, log } = this.#p
+    this.#lastMs = clock.monotonicMs()
     try {
       const peer = await this.#p.partner()
       if (peer !== undefined) send(peer, LINK_MESSAGE.gossipDigests, arcDigests(view, clock.nowMs()))
     } catch (error) {
       log('error', 'gossip failed', { reason: messageOf(error) })
     }
-    if (this.#isStopped) return
-    const isEager = view.members(clock.nowMs()).length < 2
-    clock.setTimer(around(jitter, isEager ? EAGER_MS : profile.gossipEveryMs, 0.2), () => {
-      if (!this.#isStopped) void this.#round()
-    })
   }
 }
 

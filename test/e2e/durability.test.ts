@@ -26,7 +26,7 @@ const put = async (bytes: Uint8Array, ...words: string[]): Promise<string> =>
 
 async function expectSame(address: string, bytes: Uint8Array): Promise<void> {
   const got = await net.as('client-b', ['get', address, '-o', '-'])
-  expect(got).toMatchObject({ code: 0 })
+  expect(got.code, got.stderr).toBe(0)
   expect(Buffer.compare(got.stdout, bytes)).toBe(0)
 }
 

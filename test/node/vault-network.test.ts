@@ -104,9 +104,12 @@ describe('a network with vaults', () => {
     await leaver.leave()
     stopped.add(leaver)
     await leaver.stop()
-    // Where no other vault could be had at once, keepers have it until one can.
+    // Where no other vault could be had at once, keepers have it until one can. A line whose keeper is not the one
+    // that points to its blobs is not relieved: the other place is left, until the audits find one more.
     const keepersOf = (ref: ContentRef): number => sum(({ store }) => (store.has(ref) ? 1 : 0))
-    for (const ref of stored.refs) expect(vaultsOf(ref) + keepersOf(ref)).toBeGreaterThanOrEqual(2)
+    const copiesOf = (ref: ContentRef): number => vaultsOf(ref) + keepersOf(ref)
+    for (const ref of stored.refs) expect(copiesOf(ref)).toBeGreaterThanOrEqual(1)
     expect(Buffer.compare(await get(stored.address), bytes)).toBe(0)
+    await until(() => stored.refs.every((ref) => copiesOf(ref) >= 2), 'two copies again')
   }, 120_000)
 })

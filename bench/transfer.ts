@@ -52,6 +52,8 @@ interface Move {
   readonly tookMs: number
   readonly cpuSeconds: number
   readonly cpuSecondsLessIdle: number
+  /** Over all links; those of a network that nobody asks left out. */
+  readonly linkBytes: number
 }
 
 interface Round {
@@ -67,6 +69,8 @@ class Bench {
   readonly #signal: AbortSignal
   /** CPU seconds per second of a network that nobody asks. */
   #idleCpu = 0
+  /** Bytes over links per second of a network that nobody asks. */
+  #idleBytes = 0
 
   constructor(testnet: BenchTestnet, chain: Chain, signal: AbortSignal) {
     this.#testnet = testnet
@@ -74,13 +78,19 @@ class Bench {
     this.#signal = signal
   }
 
-  async idle(): Promise<{ cpuSecondsPerSecond: number; rssAnonMib: Memory }> {
+  async idle(): Promise<{ cpuSecondsPerSecond: number; linkBytesPerSecond: number; rssAnonMib: Memory }> {
+    const beforeBytes = await this.#testnet.linkBytes()
     const beforeSeconds = this.#testnet.cpuSeconds()
     const startMs = performance.now()
     await sleep(IDLE_MS, undefined, { signal: this.#signal })
     const tookSeconds = (performance.now() - startMs) / 1_000
     this.#idleCpu = (this.#testnet.cpuSeconds() - beforeSeconds) / tookSeconds
-    return { cpuSecondsPerSecond: rounded(this.#idleCpu), rssAnonMib: roundedMemory(this.#testnet.memory()) }
+    this.#idleBytes = ((await this.#testnet.linkBytes()) - beforeBytes) / tookSeconds
+    return {
+      cpuSecondsPerSecond: rounded(this.#idleCpu),
+      linkBytesPerSecond: rounded(this.#idleBytes),
+      rssAnonMib: roundedMemory(this.#testnet.memory()),
+    }
   }
 
   async round(bytes: Uint8Array): Promise<Round> {
@@ -121,6 +131,7 @@ class Bench {
   }
 
   async #move<Result>(run: () => Promise<Result>): Promise<{ move: Move; result: Result }> {
+    const beforeBytes = await this.#testnet.linkBytes()
     const own = process.cpuUsage()
     const beforeSeconds = this.#testnet.cpuSeconds()
     const startMs = performance.now()
@@ -129,8 +140,10 @@ class Bench {
     await sleep(SETTLE_MS, undefined, { signal: this.#signal })
     const { user, system } = process.cpuUsage(own)
     const cpuSeconds = this.#testnet.cpuSeconds() - beforeSeconds + (user + system) / 1e6
-    const idleSeconds = (this.#idleCpu * (performance.now() - startMs)) / 1_000
-    return { move: { tookMs, cpuSeconds, cpuSecondsLessIdle: Math.max(0, cpuSeconds - idleSeconds) }, result }
+    const seconds = (performance.now() - startMs) / 1_000
+    const cpuSecondsLessIdle = Math.max(0, cpuSeconds - this.#idleCpu * seconds)
+    const linkBytes = Math.max(0, (await this.#testnet.linkBytes()) - beforeBytes - this.#idleBytes * seconds)
+    return { move: { tookMs, cpuSeconds, cpuSecondsLessIdle, linkBytes }, result }
   }
 }
 
@@ -158,17 +171,20 @@ function reportOf(sizeBytes: number, rounds: readonly Round[]) {
     }
   }
   const lessIdle = (kind: 'put' | 'get') => figures(rounds.map((round) => round[kind].cpuSecondsLessIdle / mib))
+  const perByte = (kind: 'put' | 'get') => figures(rounds.map((round) => round[kind].linkBytes / sizeBytes))
   const peak = (name: keyof Memory) => Math.max(...rounds.map(({ memory }) => memory[name]))
   return {
     sizeBytes,
     put: {
       ...moved(({ put }) => put),
       cpuSecondsPerMibLessIdle: lessIdle('put'),
+      linkBytesPerByte: perByte('put'),
       pendingShards: rounds.map(({ put }) => put.pendingShards),
     },
     get: {
       ...moved(({ get }) => get),
       cpuSecondsPerMibLessIdle: lessIdle('get'),
+      linkBytesPerByte: perByte('get'),
       firstByteMs: figures(rounds.map(({ get }) => get.firstByteMs)),
     },
     chain: moved(({ chain }) => chain),

@@ -7,6 +7,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { CELL_SIZE } from '../../core/index.ts'
+import { connectControl } from '../../node/control/index.ts'
 
 const COMMAND = 'dist/cli/main.js'
 /** USER_HZ, the unit of /proc/PID/stat: 100 on every Linux that Node runs on. */
@@ -62,6 +64,18 @@ export class BenchTestnet {
   /** CPU time of all its processes so far, in seconds, to 10 ms each. */
   cpuSeconds(): number {
     return this.#members.reduce((sum, { pid }) => sum + cpuTicks(pid), 0) / TICKS_PER_SECOND
+  }
+
+  /** What all its processes have sent each other so far, in cells, times a cell's size. */
+  async linkBytes(): Promise<number> {
+    const sent = await Promise.all(
+      this.#members.map(async ({ name, home }) => {
+        const found = /^hush_cells_out_total (\d+)$/m.exec(await connectControl(home).metrics())
+        if (found === null) throw new Error(`${name} does not say how many cells it sent`)
+        return Number(found[1])
+      }),
+    )
+    return sent.reduce((sum, cells) => sum + cells, 0) * CELL_SIZE
   }
 
   memory(): Memory {

@@ -151,6 +151,7 @@ export {
   LINK_MESSAGE,
   NONCE_SIZE,
   type Outcome,
+  POINTERS_MAX,
   PROVE_REFS_MAX,
   type PutRequest,
   REFUSAL,
@@ -158,6 +159,7 @@ export {
   type RenewRequest,
   RID_SIZE,
   type RingRequestMessage,
+  type ToldPointer,
   WHOLE,
 } from './request/messages.ts'
 export {

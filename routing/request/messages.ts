@@ -47,7 +47,7 @@ export const LINK_MESSAGE = {
 } as const
 
 /** Why a request ended without data or a receipt. */
-export const REFUSAL = { notFound: 0, full: 1, copies: 2 } as const
+export const REFUSAL = { notFound: 0, full: 1, copies: 2, away: 3 } as const
 export type Refusal = (typeof REFUSAL)[keyof typeof REFUSAL]
 
 export interface LeafRange {
@@ -164,7 +164,7 @@ function readStored(r: ByteReader): Outcome {
 function readNone(r: ByteReader): Outcome {
   const reason = r.u8()
   r.end()
-  if (reason > REFUSAL.copies) throw r.malformed('unknown refusal')
+  if (reason > REFUSAL.away) throw r.malformed('unknown refusal')
   return { end: 'none', reason: reason as Refusal }
 }
 

@@ -103,6 +103,11 @@ export class MemoryNetwork {
     return node
   }
 
+  /** A node of a new home, which has its puzzle to solve yet; alone, in a network of its own rules. */
+  async addFresh(profile: Partial<Profile>, onNonce: (nonce: number) => void): Promise<Member> {
+    return this.#add(await this.#identity('10.99.0.1:1'), [], { profile, onNonce })
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.members.map(({ node }) => node.stop()))
   }
@@ -118,8 +123,14 @@ export class MemoryNetwork {
   async #add(
     identity: { seed: Uint8Array; publicKey: PublicKey; address: string },
     seeds: HushNode['settings']['seeds'],
-    options: { isClient?: boolean; hasCover?: boolean; profile?: Partial<Profile> } = {},
+    options: {
+      isClient?: boolean
+      hasCover?: boolean
+      profile?: Partial<Profile>
+      onNonce?: (nonce: number) => void
+    } = {},
   ): Promise<Member> {
+    const { onNonce } = options
     const { store, cache } = openMemoryStore({ quotaBytes: 2 ** 30, cacheBytes: 2 ** 24 })
     const vaultStore = openMemoryStore({ quotaBytes: 2 ** 30 }).store
     const random = this.#random
@@ -148,8 +159,8 @@ export class MemoryNetwork {
             listen: identity.address,
             advertise: [],
             onionSeed: random.bytes(32),
-            nonce: 0,
-            saveNonce: async () => {},
+            nonce: onNonce === undefined ? 0 : undefined,
+            saveNonce: async (nonce) => onNonce?.(nonce),
           },
         }),
         hasPrefixLimits: true,

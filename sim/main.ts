@@ -6,7 +6,7 @@
  *                        [--churn] [--vaults] [--hostile SHARE]
  *                        [--objects mixed|small] [--gets 100]
  *   npm run sim -- --seeds 1-100 [--jobs 2] [--batch 1] [--real-every 20] [--json FILE] [--summary FILE]
- *   npm run sim -- lookups | load | durability [...]
+ *   npm run sim -- lookups | load | durability | flood [...]
  *   npm run sim -- ledger [--minutes 30] [--whole [--no-ledgers]]
  *   npm run sim -- proofs --many FILE --churn FILE [--write]
  *
@@ -20,6 +20,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { runAnonymity } from './anonymity.ts'
 import { runDurability } from './durability.ts'
+import { runFlood } from './flood.ts'
 import { runLedger } from './ledger.ts'
 import { runLoad } from './load.ts'
 import { runLookups } from './lookups.ts'
@@ -79,6 +80,7 @@ const [, , what, ...rest] = process.argv
 if (what === 'lookups') await runLookups(rest)
 else if (what === 'load') await inFastTree(() => runLoad(rest))
 else if (what === 'durability') await inFastTree(() => runDurability(rest))
+else if (what === 'flood') await inFastTree(() => runFlood(rest))
 else if (what === 'ledger') await runLedger(rest)
 else if (what === 'proofs') runProofs(rest)
 else if (what === 'anonymity') await inFastTree(() => runAnonymity(rest))

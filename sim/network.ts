@@ -118,6 +118,17 @@ export class SimNetwork {
     return host
   }
 
+  /** A hostile node that was not there before, whose id is as wanted: it tries until it has one. */
+  async addHostile(isWanted: (id: NodeId) => boolean, tamper: Tamper): Promise<SimHost> {
+    for (;;) {
+      const identity = await this.#identity('node')
+      if (!isWanted(identity.id)) continue
+      const host = this.#add(identity, { isClient: false, isSeed: false, tamper })
+      await host.start(this.plan)
+      return host
+    }
+  }
+
   #startLater(host: SimHost, delayMs: number): void {
     this.world.after(delayMs, () => {
       host.start(this.plan).catch((error: unknown) => this.world.fail(error))
@@ -132,7 +143,7 @@ export class SimNetwork {
     return makeIdentity(this.chance, this.#networkId, { name, address })
   }
 
-  #add(identity: HostIdentity, role: { isClient: boolean; isSeed: boolean }): SimHost {
+  #add(identity: HostIdentity, role: { isClient: boolean; isSeed: boolean; tamper?: Tamper }): SimHost {
     const { world, net, chance } = this
     const {
       hostileShare,
@@ -165,7 +176,9 @@ export class SimNetwork {
       quotaBytes,
       cacheBytes: CACHE_BYTES,
       ...(hasVaults && !role.isClient && { vaultQuotaBytes: quotaBytes }),
-      ...(isHostile && { tamper: tamper(new Chance(`hostile ${identity.name} ${this.#wish.seed}`)) }),
+      ...(role.tamper !== undefined && { tamper: role.tamper }),
+      ...(role.tamper === undefined &&
+        isHostile && { tamper: tamper(new Chance(`hostile ${identity.name} ${this.#wish.seed}`)) }),
       ...(tap !== undefined && { tap }),
       onLog: (from, level, line) => {
         this.note(`${from.name} ${level}: ${line}`)

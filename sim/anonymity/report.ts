@@ -444,10 +444,9 @@ function verdict(found: Share | undefined, limit: number): string {
 }
 
 /** Measured apart: one network of 100, 200 and 400 nodes each. */
-const COST = `1,000 nodes were not run. One network with 150 users, 200 objects and 4 minutes took 29, 59 and 122 s of CPU and 0.36, 0.74
-and 1.3 GiB at 100, 200 and 400 nodes; so at 1,000 about 5 minutes and 3.3 GiB, and with up to 1 s for each of 152 placements
-some 7 minutes: an hour of one core for eight networks, by \`npm run sim -- anonymity --large 1000\` (two of them). There
-the guess is a tenth and the share of hostile guards the same; requests take more hops, so pools see more of them.
+const COST = `1,000 nodes were not run. A network of 100 nodes with vaults takes about two minutes of a core and 1.1 GiB, four times what it takes
+without; \`npm run sim -- anonymity --networks 0 --large 1000 --large-networks 1\` is one network of 1,000. There the guess is a tenth and the share
+of hostile guards the same; requests take more hops, so pools see more of them.
 `
 
 /** What the figures mean, and what they do not say. It states no figure that a run could change. */
@@ -464,8 +463,9 @@ leaves out the users that it guards and did not see, and the middles before its 
 own circuits.
 
 **Parts of a put are told by time**: what is put at one moment is mostly one thing, since a client sends a stripe at once.
-That takes no guard, no circuit and no address: nearly all of what a pool sees of a stripe it also links. It is the
-strongest statement here against the present design. It grows with the share of what is seen, not with its square. In this
+That takes no guard, no circuit and no address. It is the strongest statement here against the present design. It grows with the
+share of what is seen, not with its square. Pointers make it worse: they go to all members of a region, so a pool sees far more
+shards of a stripe; it also sees others' that come meanwhile, and what it takes for one thing is less pure. In this
 network somebody puts every few seconds; more users at work at once would blur it.
 
 A node alone links more in smaller networks, where it plays more roles in each put: of 4,800 pairs in four networks of 40

@@ -179,6 +179,7 @@ export {
   type VaultAnswer,
   type VaultRequest,
 } from './request/vault-messages.ts'
+export { type Crowd, crowdBeside } from './ring/density.ts'
 export { fingersOf } from './ring/fingers.ts'
 export { distance, isBetween, isUpTo, pointAfter, pointOnArc } from './ring/point.ts'
 export { type Hop, isOwner, nextHop, ownersOf, REGION_EXTRA, rankOf } from './ring/route.ts'

@@ -102,6 +102,31 @@ describe('the streams of a circuit', () => {
     }
   })
 
+  it('tell once when a question is over at the other end: answered, late perhaps, or the circuit gone', async () => {
+    const waiting: ((answer: Uint8Array) => void)[] = []
+    const { clock, client, deliver } = pair({ lastHop: () => new Promise((resolve) => waiting.push(resolve)) })
+    const over: number[] = []
+    const asked = [0, 1, 2, 3].map((i) =>
+      client.streams.ask(Uint8Array.of(i), { ...WAIT, onOver: () => over.push(i) }).then(
+        () => 'answered',
+        () => 'given up',
+      ),
+    )
+    await deliver()
+    waiting[0]?.(Uint8Array.of(0))
+    await settled()
+    await deliver()
+    await clock.pass(WAIT.timeoutMs)
+    expect(over).toEqual([0])
+    waiting[2]?.(Uint8Array.of(2))
+    await settled()
+    await deliver()
+    expect(over).toEqual([0, 2])
+    client.streams.end()
+    expect(await Promise.all(asked)).toEqual(['answered', 'given up', 'given up', 'given up'])
+    expect(over).toEqual([0, 2, 1, 3])
+  })
+
   it('end the circuit of an end that asks a 33rd, answers aside', () => {
     const { lastHop } = pair({ lastHop: never })
     const tag = new Uint8Array(16)

@@ -49,6 +49,8 @@ export interface AskOptions {
   /** Given up as well when no cell of any kind has come for so long. */
   readonly silenceMs?: number
   readonly signal?: AbortSignal
+  /** Called once when the other end has it open no more: it has answered, late perhaps, or the circuit is gone. */
+  readonly onOver?: () => void
 }
 
 interface Waiting {
@@ -59,7 +61,7 @@ export class CircuitStreams {
   readonly #p: CircuitStreamsPorts
   readonly #asked = new Map<number, Waiting>()
   /** Nobody waits for these any more; the other end has them open until it has answered. */
-  readonly #givenUp = new Set<number>()
+  readonly #givenUp = new Map<number, (() => void) | undefined>()
   readonly #outbox: RelayMessage[] = []
   readonly #sendWindow = new SendWindow()
   readonly #receiveWindow = new ReceiveWindow()
@@ -93,11 +95,10 @@ export class CircuitStreams {
         silence?.cancel()
         options.signal?.removeEventListener('abort', onAbort)
         this.#asked.delete(stream)
+        if (answer instanceof Uint8Array || this.#isOver) options.onOver?.()
+        else this.#givenUp.set(stream, options.onOver)
         if (answer instanceof Uint8Array) resolve(answer)
-        else {
-          this.#givenUp.add(stream)
-          reject(answer)
-        }
+        else reject(answer)
       }
       const onAbort = (): void => settle(new CircuitError('no longer wanted'))
       const { clock } = this.#p
@@ -108,7 +109,7 @@ export class CircuitStreams {
       const listen = (forMs: number): void => {
         silence = clock.setTimer(forMs, () => {
           const leftMs = Math.max(askedMs, this.#heardMs) + (silenceMs ?? 0) - clock.monotonicMs()
-          if (leftMs <= 0) settle(new CircuitError('the circuit is silent'))
+          if (leftMs < 1) settle(new CircuitError('the circuit is silent'))
           else listen(leftMs)
         })
       }
@@ -158,12 +159,18 @@ export class CircuitStreams {
     this.#p.onHeld?.(0)
     const broken = new CircuitError('the circuit broke')
     for (const waiting of [...this.#asked.values()]) waiting.settle(broken)
+    for (const onOver of this.#givenUp.values()) onOver?.()
+    this.#givenUp.clear()
   }
 
   #joined(stream: number, bytes: Uint8Array): void {
     const isOwn = stream >= LAST_HOPS === (this.#p.end === 'lastHop')
     if (!isOwn) this.#answer(stream, bytes)
-    else if (!this.#givenUp.delete(stream)) this.#asked.get(stream)?.settle(bytes)
+    else if (this.#givenUp.has(stream)) {
+      const onOver = this.#givenUp.get(stream)
+      this.#givenUp.delete(stream)
+      onOver?.()
+    } else this.#asked.get(stream)?.settle(bytes)
   }
 
   #answer(stream: number, question: Uint8Array): void {

@@ -48,6 +48,7 @@ import { LINK_LIMITS, type LinkLimits, type Standing } from './link-limits.ts'
 import { type Contact, LinkTable, type PeerLink } from './links.ts'
 import { Manners } from './manners.ts'
 import { Member } from './member.ts'
+import { Pacing } from './pacing.ts'
 import { PuzzleSolver } from './puzzle-solver.ts'
 import { Accounts } from './roles/accounts.ts'
 import { Client } from './roles/client.ts'
@@ -129,6 +130,7 @@ export class HushNode {
   readonly accounts: Accounts
   readonly upload: Upload
   readonly gate: Gate
+  readonly pacing: Pacing
   /** Set once this node has its id: relay, gateway, keeper. */
   member: Member | undefined
   address: string | undefined
@@ -237,7 +239,18 @@ export class HushNode {
     this.pool = new CircuitPool(poolPorts)
     const { view } = this
     const refreshView = (): void => this.gossip.soon()
-    const clientPorts = { clock, jitter, random, log, profile, networkId, view, pending: ports.pending, refreshView }
+    this.pacing = new Pacing({
+      clock,
+      jitter,
+      isHeldBack: () => {
+        const guard = this.guards.inUse && this.view.get(this.guards.inUse.id)
+        return guard !== undefined && this.accounts.isHeldBackBy(guard.publicKey)
+      },
+      hasCover: this.cover !== undefined,
+    })
+    const { pending } = ports
+    const { pacing } = this
+    const clientPorts = { clock, jitter, random, log, profile, networkId, view, pending, pacing, refreshView }
     this.client = new Client({ ...clientPorts, pool: this.pool })
     // Circuits that carry nothing else: what a visit asks for is not to be matched with the user's own requests.
     const open: OpenVisit = () => {

@@ -141,6 +141,10 @@ export function addNodeMetrics(
   gauge('attached_lines', 'lines of vaults attached to this keeper', () => node.member?.lines?.attached().length ?? 0)
   byReason('attachment_events_total', 'what came of lines of vaults', () => ({ ...node.member?.lines?.counts }))
   gauge('held_back_cells', 'cells of peers that owe too much that wait for their turn', () => node.gate.waiting)
+  for (const kind of ['get', 'put'] as const) {
+    gauge(`${kind}_window`, `${kind}s that this home allows itself at once`, () => node.pacing.stateOf(kind).window)
+    gauge(`${kind}s_waiting`, `${kind}s that wait for room in it`, () => node.pacing.stateOf(kind).waiting)
+  }
   gauge('upload_load', 'of what may be sent, what is; above 1 links wait', () => node.accounts.load)
   counter('upload_bytes_total', 'bytes handed to links', () => node.upload.sentBytes)
 }

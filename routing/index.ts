@@ -122,6 +122,7 @@ export {
 } from './membership/gossip.ts'
 export { areApart, pickGuard, pickMiddle, pickRelay } from './membership/selection.ts'
 export { type Admission, ARC_COUNT, MEMBERS_MAX, View } from './membership/view.ts'
+export { CongestionWindow, type Ending } from './request/congestion-window.ts'
 export {
   type Call,
   type CircuitOutcome,
@@ -162,6 +163,7 @@ export {
   type ToldPointer,
   WHOLE,
 } from './request/messages.ts'
+export { RetryBudget } from './request/retry-budget.ts'
 export {
   decodeLineAnswer,
   decodeLineRequest,

@@ -95,7 +95,11 @@ export class Workload {
 
   /** Bytes as the object has them, or the error that the user sees. */
   static async read(node: HushNode, address: Address, chance: Chance): Promise<Uint8Array> {
-    const object = await openObject(address, { fetch: node.client.fetcher(), jitter: chance })
+    const object = await openObject(address, {
+      fetch: node.client.fetcher(),
+      jitter: chance,
+      hasRoom: () => node.client.hasRoom(),
+    })
     const whole = new Uint8Array(object.lengthBytes)
     let at = 0
     for await (const part of object.read()) {

@@ -1,7 +1,8 @@
 /**
  * One stripe from whichever of its keepers answer first. SPEC dispersal §8
  *
- * asking:   k + 3 of the n are asked in random order; each that misses, or is slow, asks another not yet asked
+ * asking:   k + 3 of the n are asked in random order, k while there is no room; each that misses, or is slow, asks another
+ *           not yet asked
  * deciding: k shards found: decode. Right: done, the rest is called off
  * doubting: k shards that each are what the manifest lists do not fit: ask all, then try other k of them
  */
@@ -28,6 +29,14 @@ export type FetchContent = (
     readonly onSlow?: () => void
   },
 ) => Promise<Uint8Array | undefined>
+
+/** What a stripe is gathered with. */
+export interface GatherPorts {
+  readonly fetch: FetchContent
+  readonly jitter: Jitter
+  /** Whether there is room to ask for more than is needed; asked again with each answer. Always, unless given. */
+  readonly hasRoom?: () => boolean
+}
 
 /** Asked beyond k, so that one slow keeper delays nobody. */
 const EXTRA_ASKED = 3
@@ -63,7 +72,7 @@ export function isMiss(error: unknown): boolean {
  */
 export async function gatherStripe(
   stripe: { readonly entry: StripeEntry; readonly place: StripePlace; readonly keys: StripeKeys },
-  ports: { readonly fetch: FetchContent; readonly jitter: Jitter },
+  ports: GatherPorts,
   halt: Halt,
 ): Promise<Uint8Array> {
   const { entry, place, keys } = stripe
@@ -77,11 +86,7 @@ export async function gatherStripe(
 }
 
 /** As gatherStripe, with what `decode` makes of k shards; the repair key is enough for that. */
-export async function gatherShards<T>(
-  wish: Wish<T>,
-  ports: { readonly fetch: FetchContent; readonly jitter: Jitter },
-  halt: Halt,
-): Promise<T> {
+export async function gatherShards<T>(wish: Wish<T>, ports: GatherPorts, halt: Halt): Promise<T> {
   const gathering = new Gathering(wish, ports)
   const release = halt.onHalt((reason) => gathering.end(reason))
   try {
@@ -96,6 +101,7 @@ class Gathering<T> {
   readonly #wish: Wish<T>
   readonly #fetch: FetchContent
   readonly #jitter: Jitter
+  readonly #hasRoom: () => boolean
   readonly #halt = new Halt()
   readonly #causes: unknown[] = []
   #found: Found[] = []
@@ -106,10 +112,11 @@ class Gathering<T> {
   #fatal: { readonly error: unknown } | undefined
   #wake: () => void = () => undefined
 
-  constructor(wish: Wish<T>, ports: { readonly fetch: FetchContent; readonly jitter: Jitter }) {
+  constructor(wish: Wish<T>, ports: GatherPorts) {
     this.#wish = wish
     this.#fetch = ports.fetch
     this.#jitter = ports.jitter
+    this.#hasRoom = ports.hasRoom ?? (() => true)
   }
 
   /** Calls off whatever is still asked; run() rejects with `reason` unless it has ended. */
@@ -122,17 +129,16 @@ class Gathering<T> {
   async run(): Promise<T> {
     const { order, extra, decode } = this.#wish
     const { k } = this.#wish.entry
-    let wanted = k + extra
     let isDoubtful = false
     for (;;) {
       if (this.#fatal !== undefined) throw this.#fatal.error
+      const wanted = isDoubtful ? order.length + k : k + (this.#hasRoom() ? extra : 0)
       while (this.#asked < order.length && this.#waitingFor - this.#slow + this.#found.length < wanted) void this.#ask()
 
       if (!isDoubtful && this.#found.length >= k) {
         const decoded = decode(this.#found.slice(0, k))
         if (decoded !== undefined) return decoded
         isDoubtful = this.#dropFalse() === 0
-        if (isDoubtful) wanted = order.length + k
         continue
       }
       if (this.#waitingFor === 0) break

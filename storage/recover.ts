@@ -2,11 +2,11 @@
  * An object by its address: first the root, then any part of the bytes, in order and verified before they
  * are given out. SPEC dispersal §8
  */
-import { type Jitter, ROOT_COPIES, STRIPE_SIZE } from '../core/index.ts'
+import { ROOT_COPIES, STRIPE_SIZE } from '../core/index.ts'
 import type { Address } from './address.ts'
 import type { ContentRef } from './content-ref.ts'
 import { BadRangeError, ObjectNotFoundError } from './errors.ts'
-import { type FetchContent, gatherStripe, isMiss } from './gather.ts'
+import { type FetchContent, type GatherPorts, gatherStripe, isMiss } from './gather.ts'
 import { Halt } from './halt.ts'
 import { mapInOrder, STRIPES_IN_FLIGHT } from './lanes.ts'
 import { decodeRoot, type Root } from './manifest.ts'
@@ -14,9 +14,7 @@ import { openRoot, rootRefs } from './root.ts'
 import { stripeKeys } from './stripe.ts'
 import { ManifestTree } from './tree.ts'
 
-export interface GetPorts {
-  readonly fetch: FetchContent
-  readonly jitter: Jitter
+export interface GetPorts extends GatherPorts {
   readonly stripesInFlight?: number
   /** Ends the search for the root from outside. */
   readonly signal?: AbortSignal

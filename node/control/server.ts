@@ -8,6 +8,7 @@ import {
   type Address,
   checkObject,
   formatAddress,
+  type GetPorts,
   type Handle,
   openObject,
   parseAddress,
@@ -323,11 +324,12 @@ export class ControlServer {
 
   #getPorts(res: ServerResponse): {
     signal: AbortSignal
-    ports: { fetch: ReturnType<HushNode['client']['fetcher']>; jitter: { uint32(): number } }
+    ports: Pick<GetPorts, 'fetch' | 'jitter' | 'hasRoom'>
   } {
     const gone = new AbortController()
     res.once('close', () => gone.abort(new BadRequestError('the caller went away')))
-    const ports = { fetch: this.#p.node.client.fetcher(), jitter: this.#p.openPorts.jitter }
+    const { client } = this.#p.node
+    const ports = { fetch: client.fetcher(), jitter: this.#p.openPorts.jitter, hasRoom: () => client.hasRoom() }
     return { signal: gone.signal, ports }
   }
 }

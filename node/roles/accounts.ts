@@ -287,8 +287,19 @@ export class Accounts {
     return { ends: book.context.ends, opening, entries: entries.slice(-CHAIN_ENTRIES_MAX) }
   }
 
-  #reportOf({ peer, account, pair, heard }: Book): AccountReport {
+  /** Whether the peer has said lately that it lets in of this home only what its fund allows. */
+  isHeldBackBy(peer: PublicKey): boolean {
+    const book = this.#books.get(keyOf(peer))
+    return book !== undefined && this.#heardOf(book)?.word === 'refuse'
+  }
+
+  #heardOf({ heard }: Book): Notice | undefined {
     const isHeard = heard !== undefined && this.#p.clock.monotonicMs() - heard.atMs < NOTICE_VALID_MS
+    return isHeard ? heard.notice : undefined
+  }
+
+  #reportOf(book: Book): AccountReport {
+    const { peer, account, pair } = book
     return {
       peer,
       balance: account.balance,
@@ -304,7 +315,7 @@ export class Accounts {
       strikes: account.strikes,
       isFraud: account.isFraud,
       standing: account.standing(this.#p.placeOf(peer)),
-      heard: isHeard ? heard.notice : undefined,
+      heard: this.#heardOf(book),
     }
   }
 

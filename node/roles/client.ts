@@ -26,6 +26,7 @@ import { verifySignature } from '../../crypto/index.ts'
 import {
   type CircuitOutcome,
   decodeCircuitOutcome,
+  type Ending,
   encodeCircuitRequest,
   type GetRequest,
   type Hold,
@@ -54,6 +55,7 @@ import {
 import { CircuitError } from '../circuit-error.ts'
 import type { CircuitPool } from '../circuit-pool.ts'
 import type { ClientCircuit } from '../client-circuit.ts'
+import type { Paced, Pacing, Turn } from '../pacing.ts'
 import { receiptBody } from './keeper.ts'
 
 /** Shards on their way at once, of all puts together: this bounds memory. */
@@ -64,8 +66,12 @@ const GATEWAYS_TRIED_MAX = 4
 const CIRCUITS_LOST_MAX = 12
 /** Gateways that may say that nothing is held there before it is believed, when a lease is to be prolonged. */
 const RENEW_MISSES_MAX = 2
-/** Longer than the 10 s a request may take on the ring. */
+/** Longer than the 10 s a request may take on the ring; and than the 30 s that a guard lets a request wait. */
 const ANSWER_TIMEOUT_MS = 15_000
+const HELD_BACK_TIMEOUT_MS = 35_000
+/** No gateway is tried later than so long after the first; a put waits so long for the budget of retries. */
+const TRIES_MS_MAX = 30_000
+const RETRY_LOOK_MS = 1_000
 /** A get goes elsewhere when nothing at all has come over its circuit for so long, so many times: then it waits. */
 const SILENCE_MS = 4_000
 const SILENCES_MAX = 2
@@ -101,10 +107,22 @@ export interface ClientPorts {
   readonly networkId: NetworkId
   readonly view: View
   readonly pool: CircuitPool
+  /** Of all clients of this home. */
+  readonly pacing: Pacing
   /** Shards that found no keeper yet; they outlive the process. */
   readonly pending: ShardStore
   /** Has the view compared with another's before long. */
   readonly refreshView: () => void
+}
+
+type Request = Parameters<typeof encodeCircuitRequest>[0]
+
+interface AskedHow {
+  readonly spread?: string
+  readonly cap: number
+  readonly tried: ClientCircuit[]
+  readonly silenceMs?: number
+  readonly signal?: AbortSignal
 }
 
 /** Why a request brought no outcome: the circuit broke under it, or the gateway or time failed it. */
@@ -176,6 +194,11 @@ export class Client {
     }
   }
 
+  /** Whether the network has room for more than is needed. */
+  hasRoom(): boolean {
+    return this.#p.pacing.isCalm
+  }
+
   /** What one repair of an object asks of the network. */
   repairPorts(): Pick<RepairPorts, 'fetch' | 'probe' | 'renew' | 'place'> {
     const probe: ProbeContent = (ref, wish) => this.probe(ref, wish)
@@ -240,6 +263,7 @@ export class Client {
   async renew(ref: ContentRef, wish: { signal?: AbortSignal } = {}): Promise<boolean> {
     const { random, profile } = this.#p
     const tried: ClientCircuit[] = []
+    const retries = this.#retries('get')
     let misses = 0
     for (let tries = 0, lost = 0; tries < GATEWAYS_TRIED_MAX && misses < RENEW_MISSES_MAX; tries++) {
       const nonce = random.bytes(NONCE_SIZE)
@@ -254,7 +278,7 @@ export class Client {
       else if (outcome.end === 'stored') {
         if (await this.#isGoodReceipt(ref, nonce, outcome.receipt, profile.copies)) return true
         this.counts.badReceipts++
-      }
+      } else if (!(await retries.may())) return false
     }
     return false
   }
@@ -268,12 +292,16 @@ export class Client {
     this.counts.puts++
     const cap = Math.max(1, Math.ceil(shardCount(STRIPE_K_MAX) / Math.max(1, pool.wanted)))
     const tried: ClientCircuit[] = []
+    const retries = this.#retries('put')
     for (let tries = 0, lost = 0; tries < GATEWAYS_TRIED_MAX && !this.#isStopped; tries++) {
       if (tries + lost > 0) this.counts.retries++
       const nonce = random.bytes(NONCE_SIZE)
       const put = { ref: encodeContentRef(ref), leaseDays: LEASE_DAYS, nonce, bytes }
       const outcome = await this.#ask({ kind: 'put', put, ...(hold && { hold }) }, { spread, cap, tried })
       if (outcome.end === 'lost' && ++lost <= CIRCUITS_LOST_MAX) tries--
+      if (outcome.end === 'failed' || outcome.end === 'busy') {
+        if (!(await retries.may())) break
+      }
       if (outcome.end === 'lost' || outcome.end === 'failed') continue
       if (outcome.end === 'handed' && hold !== undefined) return 'handed'
       if (outcome.end === 'stored') {
@@ -293,6 +321,7 @@ export class Client {
     this.counts.gets++
     const attempts: string[] = []
     const tried: ClientCircuit[] = []
+    const retries = this.#retries('get')
     let misses = 0
     let isAway = false
     for (let tries = 0, lost = 0; tries < GATEWAYS_TRIED_MAX && !this.#isStopped; tries++) {
@@ -313,7 +342,6 @@ export class Client {
       )
       if (wish.signal?.aborted) return undefined
       if (outcome.end === 'lost' && ++lost <= CIRCUITS_LOST_MAX) tries--
-      else if (outcome.end === 'lost' || outcome.end === 'failed') attempts.push(outcome.why)
       else if (outcome.end === 'data') {
         if (isGoodData(ref, wish.range, outcome)) return outcome
         this.counts.badData++
@@ -324,18 +352,51 @@ export class Client {
         wish.onSlow?.()
         await this.#pause(AWAY_WAIT_MS[tries] ?? 0, wish.signal)
       } else if (outcome.end === 'none') misses++
-      else attempts.push('the ring was busy')
+      else {
+        attempts.push(outcome.end === 'lost' || outcome.end === 'failed' ? outcome.why : 'the ring was busy')
+        if (outcome.end === 'lost' || (await retries.may())) continue
+        attempts.push(this.#p.pacing.reason.message)
+        break
+      }
     }
     if (misses > 0 && !isAway) return undefined
     throw new RequestError(attempts)
   }
 
-  /** One request over one circuit not tried yet. */
-  async #ask(
-    request: Parameters<typeof encodeCircuitRequest>[0],
-    how: { spread?: string; cap: number; tried: ClientCircuit[]; silenceMs?: number; signal?: AbortSignal },
-  ): Promise<CircuitOutcome | NoAnswer> {
-    const { pool } = this.#p
+  /** Whether one request may be tried once more that was not answered, or not let in. SPEC requests §11 */
+  #retries(kind: Paced): { may(): Promise<boolean> } {
+    const { clock, jitter, pacing } = this.#p
+    const untilMs = clock.monotonicMs() + TRIES_MS_MAX
+    pacing.asksFirst(kind)
+    const may = async (): Promise<boolean> => {
+      while (!this.#isStopped && clock.monotonicMs() < untilMs) {
+        if (pacing.mayRetry(kind)) return true
+        // A get is better answered with a no: there are other shards. A put has nothing else to do.
+        if (kind === 'get') return false
+        await new Promise<void>((resolve) => void clock.setTimer(around(jitter, RETRY_LOOK_MS, 0.5), resolve))
+      }
+      return false
+    }
+    return { may }
+  }
+
+  /** One request over one circuit not tried yet, once the network has room for it. Throws CongestedError. */
+  async #ask(request: Request, how: AskedHow): Promise<CircuitOutcome | NoAnswer> {
+    const turn = await this.#p.pacing.enter(request.kind === 'put' ? 'put' : 'get', how.signal)
+    if (turn === undefined) return { end: 'failed', why: 'no longer wanted' }
+    let ending: Ending = 'broken'
+    try {
+      const outcome = await this.#askNow(request, { ...how, turn })
+      if (outcome.end === 'failed') ending = how.signal?.aborted ? 'broken' : 'unanswered'
+      else if (outcome.end !== 'lost') ending = outcome.end === 'busy' ? 'busy' : 'answered'
+      return outcome
+    } finally {
+      turn.end(ending)
+    }
+  }
+
+  async #askNow(request: Request, how: AskedHow & { readonly turn: Turn }): Promise<CircuitOutcome | NoAnswer> {
+    const { pool, pacing } = this.#p
     const load = how.spread === undefined ? undefined : this.#spreadOf(how.spread)
     const isFresh = (circuit: ClientCircuit): boolean => !how.tried.includes(circuit)
     const isFair = (circuit: ClientCircuit): boolean => isFresh(circuit) && (load?.get(circuit) ?? 0) < how.cap
@@ -359,8 +420,16 @@ export class Client {
       return { end: 'failed', why: error.message }
     }
     try {
-      const wait = { ...(how.signal && { signal: how.signal }), ...(how.silenceMs && { silenceMs: how.silenceMs }) }
-      const answer = await circuit.request(encodeCircuitRequest(request), { timeoutMs: ANSWER_TIMEOUT_MS, ...wait })
+      how.turn.sent()
+      // While the guard makes it wait, nothing comes over any circuit, and another one goes through the same guard.
+      const { isHeldBack } = pacing
+      const wait = {
+        onOver: () => how.turn.over(),
+        timeoutMs: isHeldBack ? HELD_BACK_TIMEOUT_MS : ANSWER_TIMEOUT_MS,
+        ...(how.signal && { signal: how.signal }),
+        ...(how.silenceMs && !isHeldBack && { silenceMs: how.silenceMs }),
+      }
+      const answer = await circuit.request(encodeCircuitRequest(request), wait)
       return decodeCircuitOutcome(answer)
     } catch (error) {
       if (error instanceof CircuitError) return { end: circuit.isOpen ? 'failed' : 'lost', why: error.message }

@@ -41,6 +41,7 @@ import {
   REGION_EXTRA,
   type RemoteRead,
   type RenewRequest,
+  RetryBudget,
   RID_SIZE,
   type RingRequestMessage,
   type RingState,
@@ -67,7 +68,10 @@ const WAIT_EVERY_MS = 1_000
 const SILENCE_MS = 4_000
 /** ... or so long in all. */
 const REQUEST_MS_MAX = 10_000
-/** One member of a region has so long for a get: the others may have what it does not give. */
+/**
+ * One member of a region has so long for a get: the others may have what it does not give. They are asked besides it,
+ * out of a budget: a region whose members are slow because much is asked of them is not asked three times as much.
+ */
 const MEMBER_MS_MAX = 3_000
 /** A hop hands a request on after a time drawn up to this: when it comes does not tell who began it. */
 const SERVICE_MS_MAX = 20
@@ -113,6 +117,12 @@ interface Downstream {
   heard(): void
 }
 
+/** How long one hop is waited for; and whether others may have what it does not give. */
+interface AskLimit {
+  readonly limitMs: number
+  readonly isOneOfSome: boolean
+}
+
 export class Router {
   readonly #p: RouterPorts
   readonly #downstream = new Map<PeerLink, Map<string, Downstream>>()
@@ -121,6 +131,9 @@ export class Router {
   #puts = 0
   /** Requests taken from others or from the own gateway; caches asked; for the metrics. */
   readonly counts = { gets: 0, puts: 0, merged: 0, cacheHits: 0, badData: 0, forwarded: 0, turnedAway: 0 }
+
+  /** Of asking a further member while one is slow. SPEC requests §11 */
+  readonly #budget = new RetryBudget()
 
   constructor(ports: RouterPorts) {
     this.#p = ports
@@ -394,8 +407,8 @@ export class Router {
       if (peer !== undefined) {
         this.counts.forwarded++
         const isOneOfSome = request.asksOn === true && next.isOwner
-        const limitMs = isOneOfSome ? Math.min(leftMs, MEMBER_MS_MAX) : leftMs
-        const outcome = await this.#ask(peer, request.encode, limitMs)
+        if (tried === 0) this.#budget.earn()
+        const outcome = await this.#ask(peer, request.encode, { limitMs: leftMs, isOneOfSome })
         if (outcome?.end === 'none') {
           if (!isOneOfSome) return outcome
           last = firmer(last, outcome)
@@ -437,20 +450,26 @@ export class Router {
     return next === undefined || 'own' in next ? undefined : next
   }
 
-  #ask(peer: PeerLink, encode: (rid: Uint8Array) => Uint8Array, limitMs: number): Promise<Outcome | undefined> {
+  #ask(peer: PeerLink, encode: (rid: Uint8Array) => Uint8Array, within: AskLimit): Promise<Outcome | undefined> {
     const { clock, random } = this.#p
     const rid = random.bytes(RID_SIZE)
     const name = toHex(rid)
     const waiting = this.#downstream.get(peer) ?? new Map<string, Downstream>()
     this.#downstream.set(peer, waiting)
     return new Promise((resolve) => {
+      const { limitMs, isOneOfSome } = within
       let silence: Timer | undefined
       const settle = (outcome: Outcome | undefined): void => {
         silence?.cancel()
         limit.cancel()
+        slow?.cancel()
         waiting.delete(name)
         resolve(outcome)
       }
+      const onSlow = (): void => {
+        if (this.#budget.take(clock.monotonicMs())) settle(undefined)
+      }
+      const slow = isOneOfSome ? clock.setTimer(MEMBER_MS_MAX, onSlow) : undefined
       const heard = (): void => {
         silence?.cancel()
         silence = clock.setTimer(SILENCE_MS, () => settle(undefined))

@@ -51,7 +51,7 @@ const MINUTE_MS = 60_000
 const START_MS = 4 * MINUTE_MS
 const SETTLE_MS = 4 * MINUTE_MS
 const PATIENCE_MS = 20_000
-const UNDER_WAY_MAX = 16
+const UNDER_WAY_MAX = 4
 const GATEWAYS = 8
 const SHARD_CREDITS = 64
 /** A shard is eight cells, and so many links long: keeper, ring hops, gateway, middle, guard. */

@@ -102,6 +102,31 @@ describe('the streams of a circuit', () => {
     }
   })
 
+  it('tell once when a question is over at the other end: answered, late perhaps, or the circuit gone', async () => {
+    const waiting: ((answer: Uint8Array) => void)[] = []
+    const { clock, client, deliver } = pair({ lastHop: () => new Promise((resolve) => waiting.push(resolve)) })
+    const over: number[] = []
+    const asked = [0, 1, 2, 3].map((i) =>
+      client.streams.ask(Uint8Array.of(i), { ...WAIT, onOver: () => over.push(i) }).then(
+        () => 'answered',
+        () => 'given up',
+      ),
+    )
+    await deliver()
+    waiting[0]?.(Uint8Array.of(0))
+    await settled()
+    await deliver()
+    await clock.pass(WAIT.timeoutMs)
+    expect(over).toEqual([0])
+    waiting[2]?.(Uint8Array.of(2))
+    await settled()
+    await deliver()
+    expect(over).toEqual([0, 2])
+    client.streams.end()
+    expect(await Promise.all(asked)).toEqual(['answered', 'given up', 'given up', 'given up'])
+    expect(over).toEqual([0, 2, 1, 3])
+  })
+
   it('end the circuit of an end that asks a 33rd, answers aside', () => {
     const { lastHop } = pair({ lastHop: never })
     const tag = new Uint8Array(16)
@@ -145,5 +170,40 @@ describe('the streams of a circuit', () => {
     expect(client.failures).toHaveLength(1)
     lastHop.streams.end()
     expect(await asked).toBe('broke')
+  })
+})
+
+describe('a circuit that is silent', () => {
+  it('is given up though its timers fire a hair too early, as the rounding of a clock may have it', async () => {
+    let nowMs = 1_800_000_000_000
+    let timersSet = 0
+    const due: { readonly atMs: number; readonly run: () => void }[] = []
+    const streams = new CircuitStreams({
+      clock: {
+        nowMs: () => nowMs,
+        monotonicMs: () => nowMs,
+        setTimer: (delayMs, run) => {
+          timersSet++
+          const timer = { atMs: nowMs + delayMs, run }
+          due.push(timer)
+          return { cancel: () => void due.splice(due.indexOf(timer), 1) }
+        },
+      },
+      end: 'client',
+      dataSizeMax: DATA_SIZE,
+      send: () => new Uint8Array(16),
+      answer: echo,
+      onFailed: () => {},
+    })
+    const asked = streams.ask(new Uint8Array(1), { timeoutMs: 15_000, silenceMs: 4_000 })
+    const failed = asked.catch((error: unknown) => String(error))
+    while (due.length > 0 && timersSet < 100) {
+      due.sort((a, b) => a.atMs - b.atMs)
+      const [first] = due.splice(0, 1)
+      nowMs = Math.max(nowMs, (first?.atMs ?? nowMs) - 1e-3)
+      first?.run()
+    }
+    expect(await failed).toContain('the circuit is silent')
+    expect(timersSet).toBeLessThan(5)
   })
 })

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { PROFILES } from '../../core/index.ts'
 import type { CircuitPool, CircuitWish } from '../../node/circuit-pool.ts'
 import type { ClientCircuit } from '../../node/client-circuit.ts'
+import { Pacing } from '../../node/pacing.ts'
 import { Client, RequestError } from '../../node/roles/client.ts'
 import { type CircuitOutcome, encodeCircuitOutcome, REFUSAL, View } from '../../routing/index.ts'
 import { openMemoryStore } from '../../storage/index.ts'
@@ -35,9 +36,11 @@ function clientOf(answers: readonly CircuitOutcome[]) {
     },
     released: () => {},
   } as unknown as CircuitPool
+  const jitter = seededJitter('client')
   const client = new Client({
     clock,
-    jitter: seededJitter('client'),
+    jitter,
+    pacing: new Pacing({ clock, jitter, isHeldBack: () => false, hasCover: false }),
     random: seededRandom('client'),
     log: () => {},
     profile: PROFILES.testnet,

@@ -8,6 +8,7 @@ import { Router } from '../../node/roles/router.ts'
 import {
   decodeRingRequest,
   encodeRingOutcome,
+  encodeRingWait,
   type Outcome,
   ownersOf,
   perfectRing,
@@ -19,6 +20,7 @@ import { encodeContentRef, locationOf, openMemoryStore } from '../../storage/ind
 import { makeShard } from '../contract/shard.ts'
 import { descriptorOf, EPOCH_MS } from '../routing/membership/members.ts'
 import { seededJitter, seededRandom } from '../storage/support/random.ts'
+import { HandClock } from './hand-clock.ts'
 
 const MEMBERS = 9
 
@@ -146,5 +148,58 @@ describe('a hop before a region whose first members deny', () => {
       return { end: 'none', reason: rank === knows ? REFUSAL.away : REFUSAL.notFound }
     })
     expect(await hop.get()).toEqual({ end: 'none', reason: REFUSAL.away })
+  })
+})
+
+describe('a hop before a region whose members are slow', () => {
+  it('asks a further member for a tenth of its gets and a few besides, and waits on for the others', async () => {
+    const clock = new HandClock()
+    const view = new View({ profile: PROFILES.testnet })
+    const ids: NodeId[] = []
+    for (let seed = 1; seed <= MEMBERS; seed++) {
+      view.admit(descriptorOf(seed), clock.nowMs())
+      ids.push(descriptorOf(seed).id)
+    }
+    const self = ids[0] as NodeId
+    let sent = 0
+    const link = {
+      sendMessage: (message: Uint8Array) => {
+        const request = decodeRingRequest(message)
+        if (request?.kind !== 'rget') throw new Error('not a get')
+        sent++
+        // They say that they are still at it, and have nothing for a long time.
+        for (let afterMs = 1_000; afterMs < 9_000; afterMs += 1_000)
+          clock.setTimer(afterMs, () => void router.onMessage(link, encodeRingWait(request.rid)))
+        return true
+      },
+    } as unknown as PeerLink
+    const router: Router = new Router({
+      clock,
+      jitter: seededJitter('router'),
+      random: seededRandom('router'),
+      log: () => {},
+      view,
+      holders: { rankOf: () => MEMBERS, eldest: () => [] } as unknown as Holders,
+      keeper: { read: () => undefined, readVaulted: () => undefined } as unknown as Keeper,
+      cache: openMemoryStore({ quotaBytes: 1, cacheBytes: 0 }).cache,
+      selfId: self,
+      copies: 2,
+      accounts: { admitRing: () => true, served: () => {}, received: () => {}, answered: () => {} },
+      ring: () => perfectRing(self, ids, 6),
+      reach: async () => link,
+    })
+    let gets = 0
+    for (let i = 0; gets < 50; i++) {
+      const { ref } = makeShard(i)
+      const [owner] = ownersOf(locationOf(ref), view.members(clock.nowMs()), 1)
+      if (owner !== undefined && equalBytes(owner, self)) continue
+      gets++
+      void router.get({ ref: encodeContentRef(ref), skip: 0, isPastOwner: false, range: WHOLE })
+    }
+    await clock.pass(2_500)
+    expect(sent).toBe(gets)
+    await clock.pass(7_000)
+    expect(sent).toBeGreaterThan(gets)
+    expect(sent).toBeLessThanOrEqual(gets + 10 + gets / 10 + 2)
   })
 })

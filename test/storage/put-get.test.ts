@@ -505,6 +505,21 @@ describe('get', () => {
     expect((error as { cause: AggregateError }).cause.errors).toHaveLength(3)
   })
 
+  it('asks for three shards more than it needs of each stripe where there is room, else for none', async () => {
+    const stored = await store(STRIPE_SIZE)
+    for (const hasRoom of [true, false]) {
+      let asked = 0
+      const fetch: typeof stored.keepers.fetch = (ref, wish) => {
+        if (ref.kind === 'shard') asked++
+        return stored.keepers.fetch(ref, wish)
+      }
+      const jitter = seededJitter('j')
+      const opened = await openObject(stored.address, { fetch, jitter, hasRoom: () => hasRoom })
+      expectSame(await collect(opened.read()), stored.bytes)
+      expect(asked).toBe(hasRoom ? 11 : 8)
+    }
+  })
+
   it('does not take a bug in a fetch for a missing shard', async () => {
     const stored = await store(STRIPE_SIZE)
     const object = await openObject(stored.address, {

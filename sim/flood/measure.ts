@@ -4,7 +4,6 @@
  * And the keepers of eight locations of one file shut down at once. SPEC vaults §5, anonymity §7
  */
 import { type NodeId, PROFILES, STRIPE_SIZE, toHex } from '../../core/index.ts'
-import { Holders } from '../../node/roles/holders.ts'
 import { isUpTo, ownersOf, pointAfter } from '../../routing/index.ts'
 import {
   type Address,
@@ -61,6 +60,8 @@ export interface Flooded {
   readonly beside: number
 }
 
+type Holders = NonNullable<NonNullable<SimHost['node']>['member']>['holders']
+
 interface Stored {
   readonly address: Address
   readonly content: Uint8Array
@@ -73,11 +74,13 @@ export async function measureFlood(wish: FloodWish): Promise<Flooded> {
   const before = { right: 0, all: 0 }
   const after = { right: 0, all: 0 }
   let [warned, beside] = [0, 0]
-  const undo = wish.hasRegions ? () => {} : withoutRegions()
+  let undo = (): void => {}
   try {
     for (let number = 0; number < wish.networks; number++) {
       const name = `flood ${wish.seed} ${number}`
       const { network, chance, users } = await begun(name, wish.nodes)
+      const holders = network.nodes[0]?.node?.member?.holders
+      if (!wish.hasRegions && holders !== undefined && number === 0) undo = withoutRegions(holders)
       const stored = await put(network, { user: users[0] as SimHost, chance })
       const refs = stored.refs.slice(0, wish.targets)
       await getAll(network, { users, refs, gets: wish.gets, into: before })
@@ -244,15 +247,19 @@ function isBeside(host: SimHost, ref: ContentRef, nodes: number): boolean {
   return end !== undefined && isUpTo(locationOf(ref), host.identity.id, end)
 }
 
-/** As it was before there were regions: the first `copies` members alone have a pointer, and nobody asks the eldest. */
-function withoutRegions(): () => void {
-  const { region, eldest } = Holders.prototype
-  Holders.prototype.region = function (location, options = {}) {
+/**
+ * As it was before there were regions: the first `copies` members alone have a pointer, and nobody asks the eldest. For
+ * all nodes of this process, until what is returned is called.
+ */
+export function withoutRegions(holders: Pick<Holders, 'of' | 'region' | 'eldest'>): () => void {
+  const shared = Object.getPrototypeOf(holders) as Pick<Holders, 'of' | 'region' | 'eldest'>
+  const { region, eldest } = shared
+  shared.region = function (location, options = {}) {
     return this.of(location, { count: PROFILES.production.copies, ...options })
   }
-  Holders.prototype.eldest = () => []
+  shared.eldest = () => []
   return () => {
-    Holders.prototype.region = region
-    Holders.prototype.eldest = eldest
+    shared.region = region
+    shared.eldest = eldest
   }
 }

@@ -1,7 +1,6 @@
 /** The flood of identities, in small: who denies, what is counted, and that the program is as before afterwards. SPEC anonymity §7 */
 import { describe, expect, it } from 'vitest'
-import type { PublicKey } from '../../core/index.ts'
-import { Holders } from '../../node/roles/holders.ts'
+import type { NodeId, PublicKey } from '../../core/index.ts'
 import {
   encodeCall,
   LINK_MESSAGE,
@@ -12,7 +11,7 @@ import {
   splitMessage,
 } from '../../routing/index.ts'
 import { denying } from '../../sim/flood/deny.ts'
-import { IDENTITY_SECONDS, measureFlood } from '../../sim/flood/measure.ts'
+import { IDENTITY_SECONDS, measureFlood, withoutRegions } from '../../sim/flood/measure.ts'
 import { renderFlood } from '../../sim/flood.ts'
 
 describe('a member that denies', () => {
@@ -57,14 +56,31 @@ describe('a member that denies', () => {
 })
 
 describe('a flood', () => {
-  it('costs what the puzzle costs, hides nothing before it comes, and leaves regions as they are', async () => {
-    const { region, eldest } = Holders.prototype
+  it('meets no regions when they are taken away, and finds them again afterwards', () => {
+    class Plain {
+      of = (_: Uint8Array, { count }: { count: number }): NodeId[] =>
+        [1, 2, 3].slice(0, count).map((first) => new Uint8Array(32).fill(first) as NodeId)
+      region(location: Uint8Array): NodeId[] {
+        return this.of(location, { count: 3 })
+      }
+      eldest(location: Uint8Array): NodeId[] {
+        return this.of(location, { count: 1 })
+      }
+    }
+    const [holders, location] = [new Plain(), new Uint8Array(32)]
+    const undo = withoutRegions(holders)
+    const other = new Plain()
+    expect([other.region(location).length, other.eldest(location).length]).toEqual([2, 0])
+    undo()
+    expect([other.region(location).length, holders.eldest(location).length]).toEqual([3, 1])
+  })
+
+  it('costs what the puzzle costs, and hides nothing before it comes', async () => {
     const wish = { seed: 'test', nodes: 20, networks: 1, targets: 1, coreHours: 0.3, gets: 3, hasRegions: false }
     const flooded = await measureFlood(wish)
     expect(IDENTITY_SECONDS).toBeCloseTo(92.16)
     expect(flooded).toMatchObject({ made: 11, placed: 4, before: { right: 3, all: 3 }, after: { all: 3 } })
     expect(flooded.beside).toBeGreaterThan(0)
-    expect([Holders.prototype.region, Holders.prototype.eldest]).toEqual([region, eldest])
     const zero = { right: 1, all: 1 }
     const page = renderFlood([flooded], { nodes: 20, networks: 1, locations: 8, down: 4, own: zero, others: zero })
     expect(page).toContain('| off | 0.3 | 11 | 4 | 3 of 3 |')

@@ -109,7 +109,7 @@ export class CircuitStreams {
       const listen = (forMs: number): void => {
         silence = clock.setTimer(forMs, () => {
           const leftMs = Math.max(askedMs, this.#heardMs) + (silenceMs ?? 0) - clock.monotonicMs()
-          if (leftMs <= 0) settle(new CircuitError('the circuit is silent'))
+          if (leftMs < 1) settle(new CircuitError('the circuit is silent'))
           else listen(leftMs)
         })
       }

@@ -40,6 +40,7 @@ import { Attachments } from './roles/attachments.ts'
 import type { Blobs } from './roles/blobs.ts'
 import { Gateway } from './roles/gateway.ts'
 import { HeldPuts } from './roles/held-puts.ts'
+import type { Holders } from './roles/holders.ts'
 import type { Keeper } from './roles/keeper.ts'
 import { makeKeeping } from './roles/keeping.ts'
 import { Relay } from './roles/relay.ts'
@@ -98,6 +99,8 @@ export class Member {
   readonly heldPuts: HeldPuts
   readonly relay: Relay
   readonly reconcile: Reconcile
+  /** Who holds what, as this node's view has it. */
+  readonly holders: Holders
   /** Where lies what this node answers for and does not hold itself. */
   readonly pointers: PointerStore
   readonly tending: Tending
@@ -164,6 +167,7 @@ export class Member {
       reach,
     })
     const { holders } = keeping
+    this.holders = holders
     this.keeper = keeping.keeper
     this.pointers = pointers
     this.tending = keeping.tending

@@ -26,6 +26,9 @@ export function addNodeMetrics(
   gauge('circuit_ends', 'circuit ends on open links, relayed ones twice', () => node.circuits.count)
   gauge('own_circuits', 'own circuits ready for requests', () => node.pool.ready.length)
   gauge('view_members', 'members in the view', () => node.view.size)
+  gauge('region_crowd_members', 'members that stand closer beside this node than chance explains', () => {
+    return node.member?.holders.crowd()?.members ?? 0
+  })
   gauge('pending_shards', 'shards of own puts without a keeper yet', () => node.client.pendingCount)
   gauge('stored_shards', 'contents whose bytes this keeper holds itself, for want of vaults', () => store.usage().count)
   gauge('stored_bytes', 'bytes kept for others', () => store.usage().bytes)

@@ -152,6 +152,7 @@ export {
   LINK_MESSAGE,
   NONCE_SIZE,
   type Outcome,
+  POINTERS_MAX,
   PROVE_REFS_MAX,
   type PutRequest,
   REFUSAL,
@@ -159,6 +160,7 @@ export {
   type RenewRequest,
   RID_SIZE,
   type RingRequestMessage,
+  type ToldPointer,
   WHOLE,
 } from './request/messages.ts'
 export { RetryBudget } from './request/retry-budget.ts'
@@ -179,6 +181,7 @@ export {
   type VaultAnswer,
   type VaultRequest,
 } from './request/vault-messages.ts'
+export { type Crowd, crowdBeside } from './ring/density.ts'
 export { fingersOf } from './ring/fingers.ts'
 export { distance, isBetween, isUpTo, pointAfter, pointOnArc } from './ring/point.ts'
 export { type Hop, isOwner, nextHop, ownersOf, REGION_EXTRA, rankOf } from './ring/route.ts'

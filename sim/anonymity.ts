@@ -2,7 +2,8 @@
  * Who asks, who publishes, who stores, what belongs together: how often can hostile nodes that pool all they see
  * tell? `npm run sim -- anonymity` prints tables; `--json FILE` writes the figures as well, and `--write` writes
  * docs/measurements/anonymity.md with its plots, also of what several runs have left (`--from FILE`). `--large NODES`,
- * `--held NETWORKS` and `--churned NETWORKS` measure larger networks, held puts, and guards when machines come and go.
+ * `--held NETWORKS`, `--bare NETWORKS` and `--churned NETWORKS` measure larger networks, held puts, networks without
+ * vaults, and guards when machines come and go.
  * `--probe` is a few small networks for the planted leaks. The same
  * seed and sizes give the same figures. SPEC anonymity §4, §5
  */
@@ -18,17 +19,30 @@ const DEFAULTS = {
   seed: 'hushring',
   objects: 150,
   minutes: 8,
-  networks: 8,
+  networks: 4,
   deals: 4,
   aimed: 40,
+  asked: 100,
   large: 0,
   'large-networks': 2,
   held: 0,
+  bare: 0,
   churned: 0,
 }
 /** A larger network, if wanted: a few of its nodes are users, the others are there to hide among. */
-const LARGE = { users: 150, objects: 150, minutes: 3, deals: 2, aimed: 20 }
-const PROBE = { nodes: 40, users: 40, objects: 30, minutes: 2, networks: 4, deals: 12, shares: [0.2], aimed: 0 }
+const LARGE = { users: 150, objects: 150, minutes: 3, deals: 2, aimed: 20, asked: 100, hasVaults: true }
+const PROBE = {
+  nodes: 40,
+  users: 40,
+  objects: 30,
+  minutes: 2,
+  networks: 4,
+  deals: 12,
+  shares: [0.2],
+  aimed: 0,
+  asked: 0,
+  hasVaults: false,
+}
 const CHURNED = { nodes: 40, clients: 20, hours: [1, 3], shares: SHARES }
 
 export async function runAnonymity(args: string[]): Promise<void> {
@@ -44,7 +58,9 @@ export async function runAnonymity(args: string[]): Promise<void> {
       aimed: text('aimed'),
       large: text('large'),
       'large-networks': text('large-networks'),
+      asked: text('asked'),
       held: text('held'),
+      bare: text('bare'),
       churned: text('churned'),
       json: { type: 'string' },
       from: { type: 'string', multiple: true, default: [] },
@@ -69,7 +85,12 @@ type Values = Readonly<Record<keyof typeof DEFAULTS, string>> & { readonly probe
 
 async function measureAll(values: Values): Promise<Measured> {
   const { seed } = values
-  const [large, held, churned] = [Number(values.large), Number(values.held), Number(values.churned)]
+  const [large, held, bare, churned] = [values.large, values.held, values.bare, values.churned].map(Number) as [
+    number,
+    number,
+    number,
+    number,
+  ]
   const small = {
     seed,
     nodes: 100,
@@ -79,6 +100,8 @@ async function measureAll(values: Values): Promise<Measured> {
     networks: Number(values.networks),
     deals: Number(values.deals),
     aimed: Number(values.aimed),
+    asked: Number(values.asked),
+    hasVaults: true,
     shares: SHARES,
   }
   const efforts: Effort[] = values.probe ? [{ ...PROBE, seed }] : small.networks > 0 ? [small] : []
@@ -87,12 +110,14 @@ async function measureAll(values: Values): Promise<Measured> {
   }
   const all: Results[] = []
   for (const effort of efforts) all.push(await told(effort))
-  const heldWish = { ...small, networks: held, aimed: 0, hold: 'minutes' as const }
+  const heldWish = { ...small, networks: held, aimed: 0, asked: 0, hold: 'minutes' as const }
+  const bareWish = { ...small, networks: bare, aimed: 0, asked: 0, hasVaults: false }
   const guards = { ...CHURNED, seed, networks: churned }
   return {
     commands: [commandOf(values)],
     all,
     held: held > 0 ? await told(heldWish) : undefined,
+    bare: bare > 0 ? await told(bareWish) : undefined,
     guards: churned > 0 ? await measureGuards(guards, (line) => process.stderr.write(`${line}\n`)) : undefined,
     cpuSeconds: Math.round((process.cpuUsage().user + process.cpuUsage().system) / 1e6),
     peakMiB: Math.round(process.resourceUsage().maxRSS / 1_024),
@@ -100,7 +125,7 @@ async function measureAll(values: Values): Promise<Measured> {
 }
 
 async function told(effort: Effort): Promise<Results> {
-  const what = `${effort.nodes} nodes${effort.hold === undefined ? '' : ', held'}`
+  const what = `${effort.nodes} nodes${effort.hold === undefined ? '' : ', held'}${effort.hasVaults ? '' : ', no vaults'}`
   const results = await measureAnonymity(effort, (line) => process.stderr.write(`${what}, ${line}\n`))
   process.stdout.write(renderText(results))
   return results
@@ -113,6 +138,7 @@ function joined(files: readonly string[]): Measured {
     commands: parts.flatMap(({ commands }) => commands),
     all: parts.flatMap(({ all }) => all),
     held: parts.find(({ held }) => held !== undefined)?.held,
+    bare: parts.find(({ bare }) => bare !== undefined)?.bare,
     guards: parts.find(({ guards }) => guards !== undefined)?.guards,
     cpuSeconds: parts.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0),
     peakMiB: Math.max(...parts.map(({ peakMiB }) => peakMiB)),

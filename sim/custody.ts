@@ -108,11 +108,9 @@ export class Custody {
       if (owners.some((host) => host === undefined || host.isHostile)) continue
       const missing = owners.filter((host) => host !== undefined && !answersFor(host, ref))
       // With vaults that lie too: who they are a keeper cannot know.
-      const everywhere = copiesOf(
-        ref,
-        this.#network.nodes.filter((host) => host.isUp),
-      )
-      const isShort = everywhere.length < this.#copies && blobsOf(ref, this.#network.nodes) < this.#copies
+      const up = this.#network.nodes.filter((host) => host.isUp)
+      const everywhere = copiesOf(ref, up)
+      const isShort = everywhere.length < this.#copies && blobsOf(ref, up) < this.#copies
       if (isShort && everywhere.some(({ vaultDisk }) => vaultDisk !== undefined))
         lacking.push(`${shown(ref)} lies at ${namesOf(everywhere)} only`)
       if (missing.length > 0)

@@ -1,7 +1,8 @@
 /**
  * One stripe from whichever of its keepers answer first. SPEC dispersal §8
  *
- * asking:   k + 3 of the n are asked in random order, k while there is no room; each miss asks another not yet asked
+ * asking:   k + 3 of the n are asked in random order, k while there is no room; each that misses, or is slow, asks another
+ *           not yet asked
  * deciding: k shards found: decode. Right: done, the rest is called off
  * doubting: k shards that each are what the manifest lists do not fit: ask all, then try other k of them
  */
@@ -16,11 +17,17 @@ import { decodeStripe, maskShard, type OpenedShard, openPiece, type StripeKeys, 
  * Brings what the reference names, already verified against it; undefined when it is not there. `skip`: how
  * many answers to pass over, after answers that were signed but junk. `stripe` is the same for the shards of
  * one stripe, so that they may be spread. Errors of kind unavailable or peer count as misses, others end the
- * read. After `signal`, of this fetch alone, nothing is waited for.
+ * read. After `signal`, of this fetch alone, nothing is waited for. `onSlow` is told when it may take long yet: another
+ * may be asked besides.
  */
 export type FetchContent = (
   ref: ContentRef,
-  wish: { readonly skip?: number; readonly stripe?: string; readonly signal: AbortSignal },
+  wish: {
+    readonly skip?: number
+    readonly stripe?: string
+    readonly signal: AbortSignal
+    readonly onSlow?: () => void
+  },
 ) => Promise<Uint8Array | undefined>
 
 /** What a stripe is gathered with. */
@@ -100,6 +107,8 @@ class Gathering<T> {
   #found: Found[] = []
   #asked = 0
   #waitingFor = 0
+  /** Of these, from which nothing is to be had soon. */
+  #slow = 0
   #fatal: { readonly error: unknown } | undefined
   #wake: () => void = () => undefined
 
@@ -124,7 +133,7 @@ class Gathering<T> {
     for (;;) {
       if (this.#fatal !== undefined) throw this.#fatal.error
       const wanted = isDoubtful ? order.length + k : k + (this.#hasRoom() ? extra : 0)
-      while (this.#asked < order.length && this.#waitingFor + this.#found.length < wanted) void this.#ask()
+      while (this.#asked < order.length && this.#waitingFor - this.#slow + this.#found.length < wanted) void this.#ask()
 
       if (!isDoubtful && this.#found.length >= k) {
         const decoded = decode(this.#found.slice(0, k))
@@ -146,13 +155,22 @@ class Gathering<T> {
     const ref = entryRef(entry, shard)
     const stripe = `${place.level} ${place.index}`
     this.#waitingFor += 1
+    const fetch = { isSlow: false, isOver: false }
+    const onSlow = (): void => {
+      if (fetch.isSlow || fetch.isOver) return
+      fetch.isSlow = true
+      this.#slow += 1
+      this.#wake()
+    }
     try {
-      this.#take(shard, ref, await this.#halt.withSignal((signal) => this.#fetch(ref, { stripe, signal })))
+      this.#take(shard, ref, await this.#halt.withSignal((signal) => this.#fetch(ref, { stripe, signal, onSlow })))
     } catch (error) {
       if (isMiss(error)) this.#causes.push(error)
       else this.#fatal ??= { error }
     }
     this.#waitingFor -= 1
+    fetch.isOver = true
+    if (fetch.isSlow) this.#slow -= 1
     this.#wake()
   }
 

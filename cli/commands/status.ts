@@ -44,6 +44,7 @@ export function statusText(status: Status): string {
       ['cache', sizeText(node.cacheBytes)],
     )
     if (node.heldPuts !== undefined && node.heldPuts > 0) facts.push(['held back', countText(node.heldPuts, 'shard')])
+    if (node.crowd !== undefined) facts.push(['crowded', crowdText(node.crowd)])
     if (node.corruptDropped > 0) facts.push(['corrupt', `${countText(node.corruptDropped, 'shard')} dropped`])
   }
   if (status.contents !== undefined) facts.push(['answers for', contentsText(status.contents)])
@@ -70,6 +71,10 @@ export function statusText(status: Status): string {
     facts.push(['slowed', `by ${countText(ledger.slowedBy, 'busy peer')}; hush ledger tells why`])
   if (status.keeping !== undefined && status.keeping.objects > 0) facts.push(['keeping', keepingText(status.keeping)])
   return factsText(facts)
+}
+
+function crowdText({ members, arcs }: NonNullable<NonNullable<Status['node']>['crowd']>): string {
+  return `${countText(members, 'member')} within ${arcs.toPrecision(2)} average arcs: more than chance explains, perhaps one owner's`
 }
 
 function contentsText({ here, inTwoVaults, inOneVault, ...audits }: NonNullable<Status['contents']>): string {

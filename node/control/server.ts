@@ -147,6 +147,7 @@ export class ControlServer {
     const { member } = node
     const usage = this.#p.storeUsage()
     const state = member?.ring.state
+    const crowd = member?.holders.crowd()
     const short = (id: Uint8Array, digits = 16): string => toHex(id).slice(0, digits)
     const guard = node.guards.inUse
     return {
@@ -169,6 +170,7 @@ export class ControlServer {
           quotaBytes: usage.quotaBytes,
           cacheBytes: this.#p.cacheBytes(),
           corruptDropped: usage.corrupt,
+          ...(crowd !== undefined && { crowd }),
           heldPuts: member.heldPuts.count,
         },
         contents: contentsOf(member, usage.count),

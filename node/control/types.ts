@@ -44,6 +44,8 @@ export const statusSchema = z.object({
       quotaBytes: count,
       cacheBytes: count,
       corruptDropped: count,
+      /** Members that stand closer beside this node than chance explains, within `arcs` average arcs; absent when none do. */
+      crowd: z.object({ members: count, arcs: z.number().nonnegative() }).optional(),
       /** Others' puts that it keeps back as a gateway; absent from daemons that cannot. */
       heldPuts: count.optional(),
     })

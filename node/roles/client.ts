@@ -76,6 +76,8 @@ const RETRY_LOOK_MS = 1_000
 const SILENCE_MS = 4_000
 const SILENCES_MAX = 2
 const CIRCUIT_WAIT_MS = 20_000
+/** Vaults that do not answer now may be building new circuits to their keepers: what they have is asked for again. */
+const AWAY_WAIT_MS = [1_000, 2_000, 4_000]
 /** For a circuit that has not had its part of a stripe yet, while some are being built. */
 const FAIR_WAIT_MS = 5_000
 /** A receipt counts from a member so close after the location: views differ while the ring changes. */
@@ -220,7 +222,7 @@ export class Client {
     shard: Parameters<PlaceShard>[0],
     how: { readonly spread: string; readonly hold: Hold },
   ): Promise<PlaceOutcome> {
-    const { clock, jitter, profile } = this.#p
+    const { clock, profile } = this.#p
     const giveUpMs = clock.monotonicMs() + HELD_FULL_HOLDS_MAX * profile.holdMeanMs[how.hold]
     for (;;) {
       const outcome = await this.#inTurn(() => {
@@ -229,7 +231,7 @@ export class Client {
       })
       if (outcome !== 'refused') return outcome
       if (this.#isStopped || clock.monotonicMs() >= giveUpMs) throw new RequestError(['no gateway takes more to hold'])
-      await new Promise<void>((resolve) => void clock.setTimer(around(jitter, HELD_FULL_EVERY_MS, 0.5), resolve))
+      await this.#pause(HELD_FULL_EVERY_MS)
     }
   }
 
@@ -314,14 +316,16 @@ export class Client {
 
   async #get(
     ref: ContentRef,
-    wish: { range: GetRequest['range']; skip?: number; spread?: string; signal?: AbortSignal },
+    wish: { range: GetRequest['range']; skip?: number; spread?: string; signal?: AbortSignal; onSlow?: () => void },
   ): Promise<Extract<Outcome, { end: 'data' }> | undefined> {
     this.counts.gets++
     const attempts: string[] = []
     const tried: ClientCircuit[] = []
     const retries = this.#retries('get')
     let misses = 0
+    let isAway = false
     for (let tries = 0, lost = 0; tries < GATEWAYS_TRIED_MAX && !this.#isStopped; tries++) {
+      if (wish.signal?.aborted) return undefined
       if (tries + lost > 0) this.counts.retries++
       // After two gateways found nothing, members further on are asked.
       const skip = (wish.skip ?? 0) + Math.max(0, misses - 1)
@@ -342,6 +346,11 @@ export class Client {
         if (isGoodData(ref, wish.range, outcome)) return outcome
         this.counts.badData++
         attempts.push('the gateway answered with wrong bytes')
+      } else if (outcome.end === 'none' && outcome.reason === REFUSAL.away) {
+        attempts.push('the vaults that have it did not answer')
+        isAway = true
+        wish.onSlow?.()
+        await this.#pause(AWAY_WAIT_MS[tries] ?? 0, wish.signal)
       } else if (outcome.end === 'none') misses++
       else {
         attempts.push(outcome.end === 'lost' || outcome.end === 'failed' ? outcome.why : 'the ring was busy')
@@ -350,7 +359,7 @@ export class Client {
         break
       }
     }
-    if (misses > 0) return undefined
+    if (misses > 0 && !isAway) return undefined
     throw new RequestError(attempts)
   }
 
@@ -430,6 +439,21 @@ export class Client {
     } finally {
       pool.released()
     }
+  }
+
+  /** About so long, or until the signal. */
+  #pause(delayMs: number, signal?: AbortSignal): Promise<void> {
+    const { clock, jitter } = this.#p
+    if (delayMs === 0 || signal?.aborted) return Promise.resolve()
+    return new Promise((resolve) => {
+      const done = (): void => {
+        timer.cancel()
+        signal?.removeEventListener('abort', done)
+        resolve()
+      }
+      const timer = clock.setTimer(around(jitter, delayMs, 0.2), done)
+      signal?.addEventListener('abort', done, { once: true })
+    })
   }
 
   #spreadOf(name: string): Map<ClientCircuit, number> {

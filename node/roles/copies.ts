@@ -2,9 +2,9 @@
  * What this node asks of others that hold the same contents: to take a copy, and to prove that they have
  * theirs. SPEC requests §6, §7
  */
-import { type Clock, equalBytes, type NodeId, type SecretRandom } from '../../core/index.ts'
+import { type Clock, equalBytes, keyOf, type NodeId, type SecretRandom } from '../../core/index.ts'
 import { LABELS, tagged } from '../../crypto/index.ts'
-import { COPY_RESULT, copyPrice, NONCE_SIZE, PROVE_REFS_MAX } from '../../routing/index.ts'
+import { COPY_RESULT, copyPrice, NONCE_SIZE, POINTERS_MAX, PROVE_REFS_MAX } from '../../routing/index.ts'
 import { type ContentRef, encodeContentRef, encodePlace, type Pointer, type ShardStore } from '../../storage/index.ts'
 import type { Calls } from '../calls.ts'
 import type { PeerLink } from '../links.ts'
@@ -27,8 +27,16 @@ export interface CopiesPorts {
   readonly reach: (id: NodeId) => Promise<PeerLink | undefined>
 }
 
+interface Pointing {
+  readonly ref: ContentRef
+  readonly pointer: Pointer
+  readonly settle: (isStored: boolean) => void
+}
+
 export class Copies {
   readonly #p: CopiesPorts
+  /** By member, while a call with others is on its way to it. */
+  readonly #pointing = new Map<string, Pointing[]>()
   #isAside = false
 
   constructor(ports: CopiesPorts) {
@@ -73,15 +81,35 @@ export class Copies {
     return true
   }
 
-  /** Whether the member has the pointer flushed now, with what it held of it before. */
-  async point(id: NodeId, ref: ContentRef, pointer: Pointer): Promise<boolean> {
+  /**
+   * Whether the member has the pointer flushed now, with what it held of it before. One call to a member is under way
+   * at a time; what comes meanwhile goes together with the next.
+   */
+  point(id: NodeId, ref: ContentRef, pointer: Pointer): Promise<boolean> {
+    return new Promise((settle) => {
+      const waiting = this.#pointing.get(keyOf(id))
+      if (waiting !== undefined) return void waiting.push({ ref, pointer, settle })
+      const first = [{ ref, pointer, settle }]
+      this.#pointing.set(keyOf(id), first)
+      void this.#pointAll(id, first)
+    })
+  }
+
+  async #pointAll(id: NodeId, waiting: Pointing[]): Promise<void> {
+    while (waiting.length > 0) {
+      const some = waiting.splice(0, POINTERS_MAX)
+      const results = await this.#pointSome(id, some)
+      for (const [at, { settle }] of some.entries()) settle(results?.[at] === COPY_RESULT.stored)
+    }
+    this.#pointing.delete(keyOf(id))
+  }
+
+  async #pointSome(id: NodeId, some: readonly Pointing[]): Promise<Uint8Array | undefined> {
     const peer = await this.#p.reach(id)
-    if (peer === undefined) return false
-    const { leaseEndMs, leafHashes } = pointer
-    const places = pointer.places.map(encodePlace)
-    const question = { kind: 'pointer', ref: encodeContentRef(ref), leaseEndMs, leafHashes, places } as const
-    const answer = await this.#p.calls.ask(peer, question, POINTER_TIMEOUT_MS)
-    return answer?.result === COPY_RESULT.stored
+    const pointers = some.map(({ ref, pointer: { leaseEndMs, leafHashes, places } }) => {
+      return { ref: encodeContentRef(ref), leaseEndMs, leafHashes, places: places.map(encodePlace) }
+    })
+    return peer && (await this.#p.calls.ask(peer, { kind: 'pointer', pointers }, POINTER_TIMEOUT_MS))?.results
   }
 
   /** Hands over what is held here; false also when it no longer is. */

@@ -2,7 +2,16 @@
  * Who holds what: the members nearest after a location, as this node's view has them. SPEC requests §6, ring §7
  */
 import { type Clock, compareBytes, keyOf, type NodeId, type Profile } from '../../core/index.ts'
-import { isUpTo, ownersOf, pointAfter, REGION_EXTRA, rankOf, type View } from '../../routing/index.ts'
+import {
+  type Crowd,
+  crowdBeside,
+  isUpTo,
+  ownersOf,
+  pointAfter,
+  REGION_EXTRA,
+  rankOf,
+  type View,
+} from '../../routing/index.ts'
 
 /** A pointer lies with the members of so many average arcs after its location ... */
 const REGION_ARCS = 8
@@ -21,6 +30,7 @@ export interface HoldersPorts {
 export class Holders {
   readonly #p: HoldersPorts
   #around: { readonly members: readonly NodeId[]; readonly ids: string } | undefined
+  #crowd: { readonly members: readonly NodeId[]; readonly found: Crowd | undefined } | undefined
 
   constructor(ports: HoldersPorts) {
     this.#p = ports
@@ -88,6 +98,14 @@ export class Holders {
     const end = pointAfter(location, { parts: reachable.length, count: 2 * REGION_ARCS })
     const isNear = this.rankOf(location) <= profile.copies + REGION_EXTRA
     return isNear || end === undefined || isUpTo(location, selfId, end)
+  }
+
+  /** Whether members stand closer to this node than chance would place them. SPEC ring §8 */
+  crowd(): Crowd | undefined {
+    const { view, clock, selfId } = this.#p
+    const members = view.reachable(clock.nowMs())
+    if (this.#crowd?.members !== members) this.#crowd = { members, found: crowdBeside(members, selfId) }
+    return this.#crowd.found
   }
 
   /** Who is near enough for a change to move a content from or to this node. */

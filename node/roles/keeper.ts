@@ -31,6 +31,7 @@ import {
   REGION_EXTRA,
   type Receipt,
   type RenewRequest,
+  type ToldPointer,
 } from '../../routing/index.ts'
 import { type ContentRef, locationOf, readContentRef, type ShardStore, verifyContent } from '../../storage/index.ts'
 import { type Copies, possessionProof } from './copies.ts'
@@ -190,7 +191,10 @@ export class Keeper {
         this.#proving--
       }
     }
-    if (call.kind === 'pointer') return { kind: 'pointed', tag: call.tag, result: await this.#takePointer(call) }
+    if (call.kind === 'pointer') {
+      const results = await Promise.all(call.pointers.map((told) => this.#takePointer(told)))
+      return { kind: 'pointed', tag: call.tag, results: Uint8Array.from(results) }
+    }
     if (call.kind !== 'copy') return undefined
     return { kind: 'copied', tag: call.tag, result: await this.#takeCopy(call) }
   }
@@ -213,10 +217,10 @@ export class Keeper {
     return leaseEndMs <= heldMs || (await this.#prolong(ref, leaseEndMs)) ? bytes : undefined
   }
 
-  async #takePointer(call: Extract<Call, { kind: 'pointer' }>): Promise<number> {
-    const ref = readContentRef(call.ref)
-    if (ref === undefined || !this.#isSane(call.leaseEndMs)) return COPY_RESULT.refused
-    return this.#p.vaulted.take(call, ref)
+  async #takePointer(told: ToldPointer): Promise<number> {
+    const ref = readContentRef(told.ref)
+    if (ref === undefined || !this.#isSane(told.leaseEndMs)) return COPY_RESULT.refused
+    return this.#p.vaulted.take(told, ref)
   }
 
   #isSane(leaseEndMs: number): boolean {

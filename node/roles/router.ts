@@ -84,6 +84,8 @@ const REQUESTS_MAX = 2_048
 const PUTS_MAX = 256
 const BUSY: Outcome = { end: 'busy' }
 const NOT_FOUND: Outcome = { end: 'none', reason: REFUSAL.notFound }
+/** It is known where it lies, and it could not be had from there now. */
+const AWAY: Outcome = { end: 'none', reason: REFUSAL.away }
 
 export interface RouterPorts {
   readonly clock: Clock
@@ -269,6 +271,7 @@ export class Router {
     const location = locationOf(ref)
     const place = this.#placeOf(location, { sender, isPastOwner: get.isPastOwner })
     if (place === 'refused') return BUSY
+    let denied = NOT_FOUND
     if (get.skip === 0) {
       const held = keeper.read(ref, get.range)
       if (held !== undefined) return held
@@ -282,13 +285,14 @@ export class Router {
       const reading = keeper.readVaulted(ref, get.range, { isHereOnly: get.isPastOwner })
       const vaulted = reading && (await reading)
       if (vaulted !== undefined) return vaulted
+      if (reading !== undefined) denied = AWAY
     }
-    if (place === 'elsewhere') return this.#forwardGet(ref, get)
+    if (place === 'elsewhere') return firmer(denied, await this.#forwardGet(ref, get))
     // In the region, on a miss or to be passed over.
     const successor = this.#nextInRegion(location)
-    if (successor === undefined) return NOT_FOUND
+    if (successor === undefined) return denied
     const next = { ...get, skip: Math.max(0, get.skip - 1), isPastOwner: true }
-    return this.#forwardGet(ref, next, successor)
+    return firmer(denied, await this.#forwardGet(ref, next, successor))
   }
 
   async #admitRead(read: RemoteRead, sender: NodeId): Promise<Outcome> {
@@ -368,11 +372,13 @@ export class Router {
     const location = locationOf(ref)
     if (this.#nextHop(location, [])?.isOwner !== true) return denied
     const past = { ...get, skip: 0, isPastOwner: true }
+    let last = denied
     for (const id of this.#p.holders.eldest(location, { past: HOPS_TRIED_MAX, count: ELDEST_TRIED_MAX })) {
       const outcome = await this.#forwardGet(ref, past, id)
       if (outcome.end === 'data') return outcome
+      last = firmer(last, outcome)
     }
-    return denied
+    return last
   }
 
   async #forward(
@@ -405,7 +411,7 @@ export class Router {
         const outcome = await this.#ask(peer, request.encode, { limitMs: leftMs, isOneOfSome })
         if (outcome?.end === 'none') {
           if (!isOneOfSome) return outcome
-          last = outcome
+          last = firmer(last, outcome)
         } else if (outcome === undefined) this.#p.accounts.answered(peer, false)
         else if (outcome.end !== 'busy') {
           const isGood = request.isGood(outcome)
@@ -474,6 +480,14 @@ export class Router {
       if (!peer.sendMessage(encode(rid))) settle(undefined)
     })
   }
+}
+
+/** Of two members' words that nothing is to be had: who points to it knows more than who does not. */
+function firmer(one: Outcome, other: Outcome): Outcome {
+  return other.end === 'none' && isAway(one) ? one : other
+}
+function isAway(outcome: Outcome): boolean {
+  return outcome.end === 'none' && outcome.reason === REFUSAL.away
 }
 
 function isReceiptFor(nonce: Uint8Array): (outcome: Outcome) => boolean {

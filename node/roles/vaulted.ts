@@ -12,7 +12,7 @@ import {
   type NodeId,
   type Profile,
 } from '../../core/index.ts'
-import { type Call, COPY_RESULT, type LeafRange, WHOLE } from '../../routing/index.ts'
+import { COPY_RESULT, type LeafRange, type ToldPointer, WHOLE } from '../../routing/index.ts'
 import {
   areLeafHashesOf,
   type ContentLeaves,
@@ -37,6 +37,8 @@ export const PLACES_WANTED = 2
 const NOTE_PROVEN_EVERY_MS = 60 * 60_000
 /** Pointers that wait to be told to the rest of their region; beyond, the next pass of reconcile tells them. */
 const TELLING_MAX = 1_024
+/** They wait so long for others: many go in one message. */
+const TELL_AFTER_MS = 1_000
 
 export interface VaultedPorts {
   readonly clock: Clock
@@ -169,11 +171,11 @@ export class Vaulted {
   }
 
   /** A pointer that another member hands over. */
-  async take(call: Extract<Call, { kind: 'pointer' }>, ref: ContentRef): Promise<number> {
+  async take(told: ToldPointer, ref: ContentRef): Promise<number> {
     // What unwraps a blob must not lie on the disk that the blob lies on.
-    const places = call.places.map(decodePlace).filter(({ root }) => !this.#p.isVaultOf(root))
+    const places = told.places.map(decodePlace).filter(({ root }) => !this.#p.isVaultOf(root))
     if (places.length === 0) return COPY_RESULT.refused
-    const came: Pointer = { leaseEndMs: call.leaseEndMs, leafHashes: call.leafHashes.slice(), places }
+    const came: Pointer = { leaseEndMs: told.leaseEndMs, leafHashes: told.leafHashes.slice(), places }
     if (!this.#p.holders.isInRegion(locationOf(ref)) || !areLeafHashesOf(ref, came.leafHashes))
       return COPY_RESULT.refused
     const held = this.get(ref)
@@ -223,16 +225,20 @@ export class Vaulted {
     if (this.#toTell.size < TELLING_MAX) this.#toTell.set(contentRefKey(ref), { ref, told })
     if (this.#isTelling) return
     this.#isTelling = true
-    void this.#tellAll()
+    this.#p.clock.setTimer(TELL_AFTER_MS, () => void this.#tellAll())
   }
 
   async #tellAll(): Promise<void> {
-    for (const [name, { ref, told }] of this.#toTell) {
-      this.#toTell.delete(name)
-      const pointer = this.get(ref)
-      if (pointer === undefined) continue
-      const others = this.#p.holders.othersOfRegion(locationOf(ref)).slice(told)
-      await Promise.all(others.map((id) => this.#p.copies.point(id, ref, pointer)))
+    const { holders, copies } = this.#p
+    while (this.#toTell.size > 0) {
+      const all = [...this.#toTell.values()]
+      this.#toTell.clear()
+      const calls = all.flatMap(({ ref, told }) => {
+        const pointer = this.get(ref)
+        const others = pointer === undefined ? [] : holders.othersOfRegion(locationOf(ref)).slice(told)
+        return others.map((id) => pointer && copies.point(id, ref, pointer))
+      })
+      await Promise.all(calls)
     }
     this.#isTelling = false
   }

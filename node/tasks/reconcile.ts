@@ -3,6 +3,7 @@
  * then anyway, and once more, thoroughly, before leaving. SPEC requests §7
  */
 import { around, type Clock, type Jitter, type Log, messageOf, type Profile, type Timer } from '../../core/index.ts'
+import type { Crowd } from '../../routing/index.ts'
 import type { Copies } from '../roles/copies.ts'
 import type { Holders } from '../roles/holders.ts'
 import type { PointerReconciler } from '../roles/pointer-reconciler.ts'
@@ -32,6 +33,7 @@ export class Reconcile {
   #isWanted = false
   #isStopped = false
   #around = ''
+  #isCrowded = false
 
   constructor(ports: ReconcilePorts) {
     this.#p = ports
@@ -56,8 +58,17 @@ export class Reconcile {
       const found = holders.neighbourhood()
       if (found !== this.#around || copies.takeAside() || tending.isDue()) this.soon()
       this.#around = found
+      this.#warn(holders.crowd())
       this.#watch()
     })
+  }
+
+  /** Once when a crowd is there, and once when it is gone. */
+  #warn(crowd: Crowd | undefined): void {
+    if ((crowd !== undefined) === this.#isCrowded) return
+    this.#isCrowded = crowd !== undefined
+    if (crowd === undefined) this.#p.log('info', 'region no longer crowded')
+    else this.#p.log('warn', 'region is crowded', { members: crowd.members, arcs: Number(crowd.arcs.toPrecision(2)) })
   }
 
   /** Passes, as if this node were gone, until every shard has its copies elsewhere. */

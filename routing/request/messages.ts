@@ -47,7 +47,7 @@ export const LINK_MESSAGE = {
 } as const
 
 /** Why a request ended without data or a receipt. */
-export const REFUSAL = { notFound: 0, full: 1, copies: 2 } as const
+export const REFUSAL = { notFound: 0, full: 1, copies: 2, away: 3 } as const
 export type Refusal = (typeof REFUSAL)[keyof typeof REFUSAL]
 
 export interface LeafRange {
@@ -164,7 +164,7 @@ function readStored(r: ByteReader): Outcome {
 function readNone(r: ByteReader): Outcome {
   const reason = r.u8()
   r.end()
-  if (reason > REFUSAL.copies) throw r.malformed('unknown refusal')
+  if (reason > REFUSAL.away) throw r.malformed('unknown refusal')
   return { end: 'none', reason: reason as Refusal }
 }
 
@@ -353,18 +353,20 @@ export type Call =
       readonly nonce: Uint8Array
       readonly wanted: readonly { readonly ref: Uint8Array; readonly leaseEndMs: number }[]
     }
-  /** Where the content lies, for a member that is to answer for it as well. What a place means is storage's affair. */
-  | {
-      readonly kind: 'pointer'
-      readonly tag: number
-      readonly ref: Uint8Array
-      readonly leaseEndMs: number
-      readonly leafHashes: Uint8Array
-      readonly places: readonly Uint8Array[]
-    }
-  | { readonly kind: 'pointed'; readonly tag: number; readonly result: number }
+  /** For a member that is to answer for the contents as well: 1 to POINTERS_MAX of them. */
+  | { readonly kind: 'pointer'; readonly tag: number; readonly pointers: readonly ToldPointer[] }
+  /** One byte for each pointer: COPY_RESULT. */
+  | { readonly kind: 'pointed'; readonly tag: number; readonly results: Uint8Array }
   /** 32 bytes for each reference: what only who has the bytes can work out; zeros when it is not held. */
   | { readonly kind: 'proved'; readonly tag: number; readonly proofs: readonly Uint8Array[] }
+
+/** Where a content lies. What a place means is storage's affair. */
+export interface ToldPointer {
+  readonly ref: Uint8Array
+  readonly leaseEndMs: number
+  readonly leafHashes: Uint8Array
+  readonly places: readonly Uint8Array[]
+}
 
 /** Also of POINTED. */
 export const COPY_RESULT = { stored: 0, full: 1, refused: 2 } as const
@@ -372,7 +374,11 @@ export const COPY_RESULT = { stored: 0, full: 1, refused: 2 } as const
 export const HELD = { not: 0, bytes: 1, pointer: 2 } as const
 const LEAF_HASHES_SIZE = 32 * LEAF_COUNT
 const PLACE_SIZE = 128
+/** Without its places. */
+const POINTER_SIZE = REF_SIZE + 8 + LEAF_HASHES_SIZE + 1
 const PLACES_MAX = 4
+/** Of one message. 32 with 4 places each take 35 KiB. */
+export const POINTERS_MAX = 32
 const RING_LIST_MAX = 32
 const DESCRIPTOR_SIZE_MAX = 1_024
 
@@ -394,12 +400,17 @@ export function encodeCall(call: Call): Uint8Array {
       w.bytes(call.ref).u64(call.leaseEndMs).bytes(call.bytes)
       break
     case 'copied':
-    case 'pointed':
       w.u8(call.result)
       break
+    case 'pointed':
+      w.u8(call.results.length).bytes(call.results)
+      break
     case 'pointer':
-      w.bytes(call.ref).u64(call.leaseEndMs).bytes(call.leafHashes).u8(call.places.length)
-      for (const place of call.places) w.bytes(place)
+      w.u8(call.pointers.length)
+      for (const { ref, leaseEndMs, leafHashes, places } of call.pointers) {
+        w.bytes(ref).u64(leaseEndMs).bytes(leafHashes).u8(places.length)
+        for (const place of places) w.bytes(place)
+      }
       break
     case 'have':
       w.u16(call.refs.length)
@@ -425,10 +436,11 @@ function roomFor(call: Call): number {
   switch (call.kind) {
     case 'ringQuery':
     case 'copied':
-    case 'pointed':
       return 0
+    case 'pointed':
+      return call.results.length
     case 'pointer':
-      return LEAF_HASHES_SIZE + call.places.length * PLACE_SIZE
+      return call.pointers.reduce((sum, { places }) => sum + POINTER_SIZE + places.length * PLACE_SIZE, 0)
     case 'ringState':
       return call.descriptors.reduce((sum, { length }) => sum + 2 + length, call.successors.length * 32)
     case 'copy':
@@ -498,21 +510,29 @@ export function decodeCall(message: Uint8Array): Call | undefined {
       return { kind: 'proved', tag, proofs }
     }
     case LINK_MESSAGE.pointer: {
-      const [tag, ref, leaseEndMs] = [r.u32(), r.bytes(REF_SIZE), r.u64()]
-      const leafHashes = r.bytes(LEAF_HASHES_SIZE)
-      const places = readList(r, { countMax: PLACES_MAX, read: () => r.bytes(PLACE_SIZE) })
+      const tag = r.u32()
+      const pointers = readList(r, { countMax: POINTERS_MAX, read: () => readPointer(r) })
       r.end()
-      if (places.length === 0) throw r.malformed('no places')
-      return { kind: 'pointer', tag, ref, leaseEndMs, leafHashes, places }
+      if (pointers.length === 0) throw r.malformed('no pointers')
+      return { kind: 'pointer', tag, pointers }
     }
     case LINK_MESSAGE.pointed: {
-      const pointed = { kind: 'pointed', tag: r.u32(), result: r.u8() } as const
+      const [tag, count] = [r.u32(), r.u8()]
+      if (count > POINTERS_MAX) throw r.malformed('too many results')
+      const results = r.bytes(count)
       r.end()
-      return pointed
+      return { kind: 'pointed', tag, results }
     }
     default:
       return undefined
   }
+}
+
+function readPointer(r: ByteReader): ToldPointer {
+  const [ref, leaseEndMs, leafHashes] = [r.bytes(REF_SIZE), r.u64(), r.bytes(LEAF_HASHES_SIZE)]
+  const places = readList(r, { countMax: PLACES_MAX, read: () => r.bytes(PLACE_SIZE) })
+  if (places.length === 0) throw r.malformed('no places')
+  return { ref, leaseEndMs, leafHashes, places }
 }
 
 function readList<T>(r: ByteReader, list: { countMax: number; read: () => T }): T[] {

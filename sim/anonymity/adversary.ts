@@ -8,6 +8,7 @@
 import { fromHex, type NodeId, named32 } from '../../core/index.ts'
 import { ownersOf } from '../../routing/index.ts'
 import { locationOf, readContentRef } from '../../storage/index.ts'
+import { isAcross, lowerBound, spreadOf, usedLegsOf } from './legs.ts'
 import type { Leg, Member, Recording, SightedKind } from './recording.ts'
 
 /** What is believed of who did it: a weight for each member that is not its own; they add up to 1. */
@@ -34,11 +35,8 @@ export interface Origin {
   readonly isByMark: boolean
 }
 
-/** A cell's way over one link, and from a guard to a gateway, takes at most so long. */
+/** A cell's way over one link takes at most so long. */
 const LINK_MS_MAX = 3_000
-const ACROSS_MS = { min: 2, max: 1_500 }
-/** Of the cells of two circuits that are one, so many lie within that. */
-const ALIGNED_SHARE = 0.9
 /** From the guard to a hop of the ring, through middle and gateway. */
 const TO_RING_MS = { min: 15, max: 800 }
 /** A burst of requests is matched when so many of those seen are. */
@@ -80,17 +78,18 @@ export class Adversary {
   #farLegs: Map<string, Leg[]> | undefined
   #places: Places | undefined
 
-  constructor(pool: readonly Recording[], members: readonly Member[]) {
+  /** `untilMs`: what was put later it put itself, to see what happens. */
+  constructor(pool: readonly Recording[], members: readonly Member[], { untilMs }: { readonly untilMs: number }) {
     this.#own = new Map(pool.map((recording) => [recording.self, recording]))
     this.#members = members
     this.others = members.map(({ key }) => key).filter((key) => !this.#own.has(key))
-    for (const { legs } of pool) for (const leg of legs) this.#noteGuarded(leg)
+    for (const { legs } of pool) for (const leg of usedLegsOf(legs)) this.#noteGuarded(leg)
     for (const sent of this.#sent.values()) sent.sort((a, b) => a - b)
     const sightings: Sighting[] = pool.flatMap(({ gateway, ring }) => [
       ...gateway,
       ...ring.map(({ atMs, kind, ref }) => ({ atMs, kind, ref, leg: undefined })),
     ])
-    this.sightings = sightings.sort((a, b) => a.atMs - b.atMs)
+    this.sightings = sightings.filter(({ atMs }) => atMs <= untilMs).sort((a, b) => a.atMs - b.atMs)
     for (const sighting of this.sightings) {
       const known = this.#byRef.get(sighting.ref)
       if (known === undefined) this.#byRef.set(sighting.ref, [sighting])
@@ -138,7 +137,7 @@ export class Adversary {
   }
 
   #noteGuarded(leg: Leg): void {
-    if (!leg.isFromPeer || leg.hop !== 1 || this.#own.has(leg.peer)) return
+    if (this.#own.has(leg.peer)) return
     const sent = this.#sent.get(leg.peer) ?? []
     this.#sent.set(leg.peer, sent)
     for (const atMs of leg.forwardMs) sent.push(atMs)
@@ -208,7 +207,9 @@ export class Adversary {
   #originByTimes(leg: Leg): Origin {
     let best: { client: string; spreadMs: number } | undefined
     for (const { client, far } of this.#guarded.get(leg.peer) ?? []) {
-      const spreadMs = spreadOf(far.forwardMs, leg)
+      const extended = far.forwardMs[0]
+      if (extended === undefined || !isAcross(leg.openedMs - extended)) continue
+      const spreadMs = spreadOf(far.forwardMs, leg.forwardMs, 1)
       if (spreadMs !== undefined && (best === undefined || spreadMs < best.spreadMs)) best = { client, spreadMs }
     }
     return { client: best?.client, isCertain: false, isByMark: false }
@@ -257,33 +258,9 @@ function placesOf(members: readonly Member[]): Places {
   return { ids: [...keys.keys()], keys }
 }
 
-function spreadOf(sentMs: readonly number[], { openedMs, forwardMs }: Leg): number | undefined {
-  const isOpened = isAcross(openedMs - (sentMs[0] ?? Number.POSITIVE_INFINITY))
-  if (!isOpened || forwardMs.length === 0 || sentMs.length <= forwardMs.length) return undefined
-  const delays = forwardMs.map((atMs, index) => atMs - (sentMs[index + 1] as number)).filter(isAcross)
-  if (delays.length < ALIGNED_SHARE * forwardMs.length) return undefined
-  const mean = delays.reduce((sum, delay) => sum + delay, 0) / delays.length
-  return delays.reduce((sum, delay) => sum + Math.abs(delay - mean), 0) / delays.length
-}
-
-function isAcross(delayMs: number): boolean {
-  return delayMs >= ACROSS_MS.min && delayMs <= ACROSS_MS.max
-}
-
 function isSending(sent: readonly number[], atMs: number): boolean {
   const first = lowerBound(sent, atMs - TO_RING_MS.max)
   return first < sent.length && (sent[first] as number) <= atMs - TO_RING_MS.min
-}
-
-/** Index of the first value that is not below `from`. */
-export function lowerBound(sorted: readonly number[], from: number): number {
-  let [low, high] = [0, sorted.length]
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if ((sorted[middle] as number) < from) low = middle + 1
-    else high = middle
-  }
-  return low
 }
 
 function nearest(legs: readonly Leg[], to: Leg): Leg | undefined {

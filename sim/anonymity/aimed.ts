@@ -47,7 +47,7 @@ export function scoreAimed(
 
 /** The members that hold most of the object's names: all of it can be worked out from the address. */
 function keepersOf(scene: Scene, { object }: Deed, of: { size: number; chance: Chance }): Set<string> {
-  const adversary = new Adversary([], scene.members)
+  const adversary = new Adversary([], scene.members, scene)
   const counts = new Map(scene.members.map(({ key }) => [key, of.chance.uint32() / 2 ** 33]))
   const names = scene.targets.find((target) => target.object === object)?.stripes.flat() ?? []
   for (const name of names)

@@ -14,10 +14,11 @@ import {
   type Alone,
   type Counted,
   type Placement,
+  type StorerNaming,
   scoreAlone,
   scoreNeighbours,
   scorePlacement,
-  scoreTargetedStorer,
+  scoreWhereabouts,
   type Told,
 } from './score.ts'
 
@@ -43,6 +44,8 @@ export interface Measured {
   readonly commands: readonly string[]
   readonly all: readonly Results[]
   readonly held: Results | undefined
+  /** As `all`, of nodes that are no vaults. */
+  readonly bare: Results | undefined
   readonly guards: GuardsResults | undefined
   readonly cpuSeconds: number
   readonly peakMiB: number
@@ -54,7 +57,12 @@ export interface Results {
   readonly puts: number
   readonly failed: number
   readonly rows: readonly Row[]
-  readonly storerTargeted: Share
+  /** Of the shards: in two vaults; and those whose bytes keepers have themselves. */
+  readonly inVaults: Share
+  readonly withKeepers: Share
+  /** Pairs of a shard and a vault in all networks, and how often contents were put again. */
+  readonly pairs: number
+  readonly questions: number
   readonly alone: Alone
   readonly overTwo: Share
   readonly linked: Share
@@ -72,13 +80,22 @@ export interface NeighbourFigures {
 }
 
 const NAMING = ['right', 'found', 'degree', 'guarded', 'claimsRight', 'requestsSeen', 'requestsNamed', 'guess'] as const
+const STORERS = [
+  'watched',
+  'pointed',
+  'asked',
+  'askedOrGuessed',
+  'watchedRight',
+  'askedRight',
+  'pointers',
+] as const satisfies readonly (keyof StorerNaming)[]
 const BASES = ['circuit', 'guard', 'time'] as const
 type Figure =
   | `${'get' | 'put'} ${(typeof NAMING)[number]}`
   | `${(typeof BASES)[number]} ${'share' | 'purity'}`
   | `${Aim} ${'reader' | 'author' | 'guard' | 'guess' | 'seen' | 'linked'}`
   | 'stripeSeen'
-  | 'storersNamed'
+  | `storer ${(typeof STORERS)[number]}`
   | 'marked circuits'
   | 'marked requests'
 
@@ -88,7 +105,9 @@ interface Part {
   readonly puts: number
   readonly failed: number
   readonly rows: readonly { readonly placements: number; readonly figures: Record<Figure, number | undefined> }[]
-  readonly storers: Counted
+  readonly whereabouts: { readonly inVaults: Counted; readonly withKeepers: Counted }
+  readonly pairs: number
+  readonly questions: number
   readonly alone: Alone
   readonly told: Readonly<Record<Place, Told>>
 }
@@ -128,7 +147,9 @@ function partOf({ seed, deals, shares, aimed }: Effort, { scene, network }: { sc
     puts: count('put'),
     failed: scene.failed,
     rows,
-    storers: scoreTargetedStorer(scene),
+    whereabouts: scoreWhereabouts(scene),
+    pairs: scene.stored.length,
+    questions: scene.questions.length,
     alone: scoreAlone(scene),
     told: scoreNeighbours(scene),
   }
@@ -136,7 +157,10 @@ function partOf({ seed, deals, shares, aimed }: Effort, { scene, network }: { sc
 
 function summedUp(effort: Effort, parts: readonly Part[]): Results {
   const alone = summed(parts.map((part) => part.alone))
-  const storers = parts.map((part) => part.storers)
+  const lying = (where: 'inVaults' | 'withKeepers'): Share => {
+    const counts = parts.map(({ whereabouts }) => whereabouts[where])
+    return shareOf(total(counts, 'right'), total(counts, 'trials'))
+  }
   const neighbours = (place: Place): NeighbourFigures => neighbourFigures(parts.map(({ told }) => told[place]))
   return {
     effort,
@@ -149,7 +173,10 @@ function summedUp(effort: Effort, parts: readonly Part[]): Results {
         parts.map(({ rows }) => rows[index] as Part['rows'][number]),
       ),
     ),
-    storerTargeted: shareOf(total(storers, 'right'), total(storers, 'trials')),
+    inVaults: lying('inVaults'),
+    withKeepers: lying('withKeepers'),
+    pairs: total(parts, 'pairs'),
+    questions: total(parts, 'questions'),
     alone,
     overTwo: shareOf(alone.overTwo, alone.pairs),
     linked: shareOf(alone.linked, alone.pairs),
@@ -225,11 +252,12 @@ function figuresOf(placed: readonly Placement[]): Record<Figure, number | undefi
       (name) => [`${basis} ${name}`, mean(({ linkage }) => linkage[basis][name])] as const,
     ),
   )
+  const storers = STORERS.map((name) => [`storer ${name}`, mean((placement) => placement.storers[name])] as const)
   return Object.fromEntries([
     ...naming,
+    ...storers,
     ...linked,
     ['stripeSeen', mean(({ stripeSeen }) => stripeSeen)],
-    ['storersNamed', mean(({ storersNamed }) => storersNamed)],
     ['marked circuits', joined('circuits')],
     ['marked requests', joined('requests')],
   ]) as Record<Figure, number | undefined>

@@ -4,6 +4,7 @@
  * object that came from it; any threshold on the count, or on the share, is a test of theirs, and how well all
  * of them do together is the area under the curve (score.ts). Pure, over one recording. SPEC anonymity §3
  */
+import { usedLegsOf } from './legs.ts'
 import type { Leg, Recording } from './recording.ts'
 
 /** Where a node stands towards its neighbour: as a hop of the ring, as the middle or as the guard of a circuit. */
@@ -23,7 +24,10 @@ export class Neighbours {
   constructor(recording: Recording) {
     this.#recording = recording
     const near = recording.legs.filter((leg) => leg.isFromPeer)
-    this.#legs = { guard: near.filter(({ hop }) => hop === 1), middle: near.filter(({ hop }) => hop === 2) }
+    this.#legs = {
+      guard: usedLegsOf(recording.legs),
+      middle: near.filter(({ hop }) => hop === 2),
+    }
     const peers = (legs: readonly { peer: string }[]) => new Set(legs.map(({ peer }) => peer))
     this.#known = {
       ring: new Set(recording.ring.filter(({ kind }) => kind !== 'copy').map(({ from }) => from)),

@@ -18,24 +18,27 @@ import {
   readCell,
   type Transport,
 } from '../../routing/index.ts'
+import { encodeContentRef } from '../../storage/index.ts'
 import type { SimHost } from '../host.ts'
 import type { World } from '../world.ts'
-import type { GatewaySighting, Leg, Recording, RingSighting, SightedKind } from './recording.ts'
+import type { GatewaySighting, Leg, LineSighting, Recording, RingSighting, SightedKind } from './recording.ts'
 
-type Router = NonNullable<NonNullable<SimHost['node']>['member']>['router']
+type Member = NonNullable<NonNullable<SimHost['node']>['member']>
 
 export class Recorder implements Recording {
   readonly self: string
   readonly legs: Leg[] = []
   readonly ring: RingSighting[] = []
   readonly gateway: GatewaySighting[] = []
+  readonly lines: LineSighting[] = []
+  readonly pointers = new Map<string, Set<string>>()
   readonly #world: World
   readonly #host: SimHost
   /** The near leg whose cell the program is working on right now: what it opens then came from there. */
   #working: Leg | undefined
   /** A relay passes a cell on in the memory it came in, so the cell itself tells which circuits are one. */
   readonly #cameFrom = new WeakMap<Uint8Array, Leg>()
-  readonly #watched = new WeakSet<Router>()
+  readonly #watched = new WeakSet<Member>()
 
   constructor(world: World, host: SimHost) {
     this.#world = world
@@ -65,7 +68,7 @@ export class Recorder implements Recording {
       start(handlers: LinkHandlers) {
         link.start({
           onCell: (cell) => {
-            record.#watchRouter()
+            record.#watchMember()
             record.#working = record.#received(cell, { peer, legs, joiner })
             handlers.onCell(cell)
             record.#working = undefined
@@ -161,11 +164,12 @@ export class Recorder implements Recording {
     }
   }
 
-  /** The node's own gateway hands what it opened to the node's own router. */
-  #watchRouter(): void {
-    const router = this.#host.node?.member?.router
-    if (router === undefined || this.#watched.has(router)) return
-    this.#watched.add(router)
+  /** The node's own gateway hands what it opened to the node's own router, and what vaults say to its own keeper. */
+  #watchMember(): void {
+    const member = this.#host.node?.member
+    if (member === undefined || this.#watched.has(member)) return
+    this.#watched.add(member)
+    const { router, heldPuts, lines, pointers } = member
     const [get, put] = [router.get.bind(router), router.put.bind(router)]
     router.get = (wish) => {
       this.#opened('get', wish.ref)
@@ -176,13 +180,36 @@ export class Recorder implements Recording {
       return put(wish)
     }
     // Who holds a put has opened it already.
-    const held = this.#host.node?.member?.heldPuts
-    if (held === undefined) return
-    const take = held.take.bind(held)
-    held.take = (circuit, wish, hold) => {
+    const take = heldPuts.take.bind(heldPuts)
+    heldPuts.take = (circuit, wish, hold) => {
       this.#opened('put', wish.ref)
       return take(circuit, wish, hold)
     }
+    const point = pointers.put.bind(pointers)
+    pointers.put = (ref, pointer) => {
+      this.#pointed(
+        toHex(encodeContentRef(ref)),
+        pointer.places.map(({ line }) => toHex(line)),
+      )
+      return point(ref, pointer)
+    }
+    if (lines === undefined) return
+    const serve = lines.serve.bind(lines)
+    lines.serve = (request, circuit) => {
+      const answer = serve(request, circuit)
+      const leg = this.#working
+      if (request.kind === 'attach' && answer.kind === 'attached' && leg !== undefined)
+        this.lines.push({ line: toHex(request.line), leg })
+      return answer
+    }
+  }
+
+  #pointed(ref: string, lines: readonly string[]): void {
+    const known = this.pointers.get(ref)
+    if (known === undefined) {
+      this.ring.push({ atMs: this.#world.nowMs, from: '', kind: 'copy', rid: '', ref })
+      this.pointers.set(ref, new Set(lines))
+    } else for (const line of lines) known.add(line)
   }
 
   #opened(kind: SightedKind, ref: Uint8Array): void {

@@ -23,7 +23,7 @@ export function renderText(results: Results): string {
 }
 
 export function renderPage(
-  { all, held, guards, cpuSeconds, peakMiB }: Measured,
+  { all, held, bare, guards, cpuSeconds, peakMiB }: Measured,
   wish: { commands: readonly string[]; planted: string | undefined },
 ): string {
   const sizes = all.map(
@@ -48,7 +48,7 @@ ${wish.commands.length === 1 ? 'writes this page anew' : 'each with `--json FILE
 
 ${sizes.join('\n')}
 
-Intervals are 95 %, over networks: the mean of one network's placements is one value. No churn but where it is said: guards stay.
+Intervals are 95 %, over networks: the mean of one network's placements is one value, and one network alone has no interval. All nodes are vaults but where it is said. No churn but where it is said: guards stay.
 
 ![Readers and authors named against the share of hostile nodes](anonymity.svg)
 ![Shards of a stripe that a pool links](anonymity-linkage.svg)
@@ -56,6 +56,7 @@ Intervals are 95 %, over networks: the mean of one network's placements is one v
 ${promises(all)}`
   const more = [
     ...(held === undefined ? [] : [heldSection(held, all)]),
+    ...(bare === undefined ? [] : [bareSection(bare, all)]),
     ...(guards === undefined ? [] : [guardsSection(guards)]),
   ]
   const parts = [intro, ...[...sectionsOf(all), ...more].map(rendered), reading(all)]
@@ -137,11 +138,38 @@ also says rightly, with more than even belief, who asked.`,
     },
     {
       title: 'Storer',
-      words: `Keepers hold the bytes themselves, and a keeper's place can be worked out: whoever has the address names both holders of
-a shard in ${all.map(({ effort, storerTargeted }) => `${shareText(storerTargeted)} % (${counted(effort.nodes)} nodes)`).join(', ')}. Nothing hides the storer from the holder of an address.
-Without the address a storer is known for the shards of which a hostile node has seen the location:`,
-      head: [...head, 'storers known'],
-      rows: each(({ figures }) => [shareText(figures.storersNamed)]),
+      words: `Of pairs of a shard and the vault that has it, those in which the vault is named, of vaults that are not hostile. *Watching*: without the
+address, by what passes: the shard's keeper and the vault's guard are both hostile, and see the same circuit. *Asking by pointer*: without the address too,
+but a hostile member has a pointer of the shard, and puts it again six times; the guard sees which circuit wakes each time.
+*Asking by address*: whoever has the object does so, whether it has a pointer or not; then with guesses among all others, and less them. *Right*:
+of the vaults that it says. *Pointer held*: shards of which a hostile member has a pointer. ${all
+        .map(
+          ({ effort, pairs, questions, inVaults, withKeepers }) =>
+            `${counted(effort.nodes)} nodes: ${counted(pairs)} pairs, ${counted(questions)} times put again; ${shareText(inVaults)} % of the shards lie with two vaults, ` +
+            `of ${shareText(withKeepers)} % keepers have the bytes themselves, and everybody who has the address knows them; those are not in this table.`,
+        )
+        .join(' ')}`,
+      head: [
+        ...head,
+        'watching',
+        'right',
+        'asking by pointer',
+        'asking by address',
+        'right',
+        'with guesses',
+        'less the guess',
+        'pointer held',
+      ],
+      rows: each(({ figures }) => [
+        shareText(figures['storer watched'], 2),
+        percentText(figures['storer watchedRight']),
+        shareText(figures['storer pointed']),
+        shareText(figures['storer asked']),
+        percentText(figures['storer askedRight']),
+        shareText(figures['storer askedOrGuessed']),
+        shareText(lessGuess(figures['storer askedOrGuessed'], figures['get guess'])),
+        percentText(figures['storer pointers']),
+      ]),
     },
     {
       title: 'Shards of one stripe, pooled',
@@ -248,6 +276,30 @@ a put as in "Shards of one stripe, pooled"; the last column is without hold. A g
   }
 }
 
+/** What vaults change for those who are not asked for them. */
+function bareSection({ effort, rows, gets, failed }: Results, all: readonly Results[]): Section {
+  const plain = all.find((results) => results.effort.nodes === effort.nodes)
+  return {
+    title: 'Without vaults',
+    words: `Readers, authors and linkage in ${effort.networks} networks of ${effort.nodes} nodes that are no vaults (${counted(gets)} gets, ${failed} failed), each figure before
+the arrow; after it, with vaults, as above. A pointer goes to all members of a region, eight on average, where a copy went to one.`,
+    head: ['hostile', 'reader named', 'author named', 'puts seen', 'shards seen', 'linked by time', 'of it right'],
+    rows: rows.map(({ share, figures }, at) => {
+      const both = (name: keyof typeof figures): string =>
+        `${percentText(figures[name])} → ${percentText(plain?.rows[at]?.figures[name])}`
+      return [
+        `${percent(share, 0)} %`,
+        both('get right'),
+        both('put right'),
+        both('put requestsSeen'),
+        both('stripeSeen'),
+        both('time share'),
+        both('time purity'),
+      ]
+    }),
+  }
+}
+
 function guardsSection({ wish, rows, crashes }: GuardsResults): Section {
   return {
     title: 'Guards when machines come and go',
@@ -316,7 +368,7 @@ function curve(rows: readonly Row[], of: (row: Row) => Share | undefined): (read
 /** The promises with what was measured; the verdict is reckoned from the figures, so that it cannot part from them. */
 function promises(all: readonly Results[]): string {
   const rows = all.flatMap((results) => {
-    const { effort, linked, alone, storerTargeted, neighbours } = results
+    const { effort, linked, alone, neighbours } = results
     const nodes = counted(effort.nodes)
     const naming = results.rows.flatMap(({ share, figures }) =>
       (['get', 'put'] as const).map((kind) => {
@@ -332,25 +384,23 @@ function promises(all: readonly Results[]): string {
         ]
       }),
     )
-    const untargeted = results.rows.map(({ share, figures }) => {
-      const limit = 1.1 * share ** 2
-      return [
+    const storers = results.rows.flatMap(({ share, figures }) => {
+      const [squared, plain] = [1.1 * share ** 2, 1.1 * share]
+      const row = (what: string, found: Share | undefined, limit: number, digits: number): string[] => [
         nodes,
-        `storer, without the address, at most 1.1 f², f = ${percent(share, 0)} %: ${percent(limit)} %`,
-        shareText(figures.storersNamed),
-        verdict(figures.storersNamed, limit),
+        `storer, ${what}, f = ${percent(share, 0)} %: ${percent(limit, digits)} %`,
+        shareText(found, digits),
+        verdict(found, limit),
+      ]
+      return [
+        row('without the address, watching, at most 1.1 f²', figures['storer watched'], squared, 2),
+        row('without the address, asking by pointer, at most 1.1 f²', figures['storer pointed'], squared, 2),
+        row('with the address, at most 1.1 f', figures['storer asked'], plain, 1),
       ]
     })
-    const targeted = effort.shares.map((share) => 1.1 * share)
     return [
       ...naming,
-      ...untargeted,
-      [
-        nodes,
-        `storer, with the address, at most 1.1 f: ${targeted.map((limit) => percent(limit)).join(', ')} %`,
-        shareText(storerTargeted),
-        targeted.every((limit) => storerTargeted.low > limit) ? 'broken' : 'open',
-      ],
+      ...storers,
       [
         nodes,
         `a node alone links ${LINKED_SHARDS} shards of a stripe: below 0.1 %`,
@@ -374,8 +424,7 @@ function promises(all: readonly Results[]): string {
   return rendered({
     title: 'Against the promises',
     words: `Shares in percent. *Kept*: the whole interval lies at or below the limit; *broken*: all of it above; *open*: the limit
-lies within it. *Less the guess*: (named - g) / (1 - g), where g is what guessing alone gives. The promises on storers need vaults, and these networks have none:
-keepers hold the bytes themselves, so who has the address or has seen a location knows who holds it.`,
+lies within it. *Less the guess*: (named - g) / (1 - g), where g is what guessing alone gives. Storers are counted for each shard and vault, without lucky guesses.`,
     head: ['nodes', 'promise', 'measured', 'verdict'],
     rows,
   })
@@ -422,8 +471,14 @@ network somebody puts every few seconds; more users at work at once would blur i
 A node alone links more in smaller networks, where it plays more roles in each put: of 4,800 pairs in four networks of 40
 nodes (\`--probe\`) 0.229 % (0.128–0.410), which breaks the promise there.
 
-Storers are not hidden. Who has the address reckons them; who has seen a location does as well, and pooled nodes see
-most locations. The promises in f and f² wait for vaults.
+**Storers** are hidden from those who watch: it takes the keeper and the vault's guard, as reckoned. They are not hidden in
+f² from those who act. All members of a region have the pointer, with the line's point and key; whoever has it can have the vault read, through
+whichever keeper has the line, as often as it likes, and needs the guard alone then. With eight members in a region some
+member is hostile for most shards. So the promise in f² holds for a pool that only looks, and for one that asks it is that
+chance times f: nearly the figure of those who have the address.
+
+A keeper that has fewer than two lines keeps bytes itself. Lines end where their points lie, and points were drawn when the
+network was small: who came later and has a small part of the ring has few.
 
 At ring neighbours the area lies a little below 0.5, since a user is never its own gateway: a neighbour that asks for the
 object is a little *less* likely to want it. That is a trace too, and shrinks with the network. A middle is told by the hop
@@ -459,11 +514,14 @@ function percentText(share: Share | undefined): string {
 
 function shareText(share: Share | undefined, digits = 1): string {
   if (share === undefined) return '-'
+  // One network has no interval.
+  if (share.low === 0 && share.high === 1) return percent(share.share, digits)
   return `${percent(share.share, digits)} (${percent(share.low, digits)}–${percent(Math.min(1, share.high), digits)})`
 }
 
 function degreeText(share: Share | undefined): string {
   if (share === undefined) return '-'
+  if (share.low === 0 && share.high === 1) return share.share.toFixed(3)
   return `${share.share.toFixed(3)} (${share.low.toFixed(3)}–${Math.min(1, share.high).toFixed(3)})`
 }
 

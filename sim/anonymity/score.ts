@@ -10,7 +10,8 @@ import { Adversary, type Belief } from './adversary.ts'
 import { type Basis, cutAtPauses, groupPuts } from './groups.ts'
 import { type Counts, Neighbours, type Place } from './neighbours.ts'
 import type { Recording } from './recording.ts'
-import type { Deed, Scene } from './scene.ts'
+import type { Deed, Scene, Stored } from './scene.ts'
+import { Storers } from './storers.ts'
 
 /** Shards that rebuild a stripe, and of which a party that sees so many together has linked it. */
 export const LINKED_SHARDS = 8
@@ -18,8 +19,6 @@ export const LINKED_SHARDS = 8
 const SINGLE_REQUESTS = 3
 /** A belief is a claim when it is surer than a coin. */
 const CLAIM_SHARE = 0.5
-/** Names whose keepers are worked out, and copies of each. */
-const STORERS = 100
 export const COPIES = 2
 /** A single node takes puts that follow each other so closely for one thing. */
 const ALONE_PAUSE_MS = 250
@@ -54,9 +53,25 @@ export interface Placement {
   readonly put: Naming
   readonly stripeSeen: number
   readonly linkage: Readonly<Record<Basis, Linkage>>
-  /** Of the shards stored, those whose keeper it knows: it has seen the name. */
-  readonly storersNamed: number
+  readonly storers: StorerNaming
   readonly marks: Marks
+}
+
+/** Over pairs of a shard and the vault that has it, hostile vaults left out. */
+export interface StorerNaming {
+  /** Named rightly by looking alone, without the address. */
+  readonly watched: number
+  /** By asking for what own pointers speak of, without the address. */
+  readonly pointed: number
+  /** By asking, with the address. */
+  readonly asked: number
+  /** As `asked`, or guessed among all that are not its own. */
+  readonly askedOrGuessed: number
+  /** Of the vaults that it says: those that are right. */
+  readonly watchedRight: number | undefined
+  readonly askedRight: number | undefined
+  /** Shards of which an own node has a pointer. */
+  readonly pointers: number
 }
 
 /** So many right of so many. */
@@ -73,7 +88,7 @@ export interface Marks {
 
 export function scorePlacement(scene: Scene, hostile: ReadonlySet<string>, chance: Chance): Placement {
   const pool = scene.recordings.filter(({ self }) => hostile.has(self))
-  const adversary = new Adversary(pool, scene.members)
+  const adversary = new Adversary(pool, scene.members, scene)
   const honest = scene.deeds.filter(({ who }) => !hostile.has(who))
   const naming = (kind: Deed['kind']): Naming => {
     const deeds = honest.filter((deed) => deed.kind === kind)
@@ -89,7 +104,7 @@ export function scorePlacement(scene: Scene, hostile: ReadonlySet<string>, chanc
     put: naming('put'),
     stripeSeen: seenShare,
     linkage: { circuit: linkage('circuit'), guard: linkage('guard'), time: linkage('time') },
-    storersNamed: storersNamed(scene, adversary, { names: stripes.flat(), isKnown: (name) => seen.has(name) }),
+    storers: scoreStorers(scene, hostile, stripes.flat()),
     marks: scoreMarks(adversary, pool),
   }
 }
@@ -106,6 +121,7 @@ export function scorePlaced(
   const adversary = new Adversary(
     scene.recordings.filter(({ self }) => hostile.has(self)),
     scene.members,
+    scene,
   )
   const names = scene.targets.find((target) => target.object === object)?.stripes[0] ?? []
   const seen = new Set(adversary.sightings.filter((each) => each.kind !== 'get').map(({ ref }) => ref))
@@ -185,27 +201,61 @@ function scoreLinkage(
   }
 }
 
-function storersNamed(
-  scene: Scene,
-  adversary: Adversary,
-  of: { names: readonly string[]; isKnown: (name: string) => boolean },
-): number {
-  const step = Math.max(1, Math.floor(of.names.length / STORERS))
-  const sample = of.names.filter((_, index) => index % step === 0)
-  const right = sample.filter((name) => {
-    const holder = of.isKnown(name) ? adversary.keepersOf(name, COPIES)[0] : undefined
-    return holder !== undefined && scene.holders.get(name)?.includes(holder) === true
-  })
-  return right.length / sample.length
+/** `names`: of shards that honest users put. */
+function scoreStorers(scene: Scene, hostile: ReadonlySet<string>, names: readonly string[]): StorerNaming {
+  const pool = scene.recordings.filter(({ self }) => hostile.has(self))
+  const storers = new Storers(pool, scene.members, scene.questions)
+  const wanted = new Set(names)
+  const asked = new Set(scene.questions.map(({ ref }) => ref).filter((ref) => wanted.has(ref)))
+  const pairs = scene.stored.filter(({ ref, vault }) => wanted.has(ref) && !hostile.has(vault))
+  const askedPairs = pairs.filter(({ ref }) => asked.has(ref))
+  const share = (of: readonly Stored[], isNamed: (pair: Stored) => boolean): number =>
+    of.length === 0 ? Number.NaN : of.filter(isNamed).length / of.length
+  const byAsking = share(askedPairs, ({ ref, vault }) => storers.byAsking(ref).includes(vault))
+  const guess = 1 / (scene.members.length - hostile.size)
+  const truths = vaultsOf(scene.stored)
+  return {
+    watched: share(pairs, ({ ref, vault }) => storers.byWatching(ref).includes(vault)),
+    pointed: share(askedPairs, ({ ref, vault }) => storers.hasPointer(ref) && storers.byAsking(ref).includes(vault)),
+    asked: byAsking,
+    askedOrGuessed: byAsking + (1 - byAsking) * guess,
+    watchedRight: rightShare(names, (ref) => storers.byWatching(ref), truths),
+    askedRight: rightShare([...asked], (ref) => storers.byAsking(ref), truths),
+    pointers: meanOf(names.map((ref) => (storers.hasPointer(ref) ? 1 : 0))),
+  }
 }
 
-/** Who has the address knows all names: the holders that it works out and that do hold. */
-export function scoreTargetedStorer(scene: Scene): Counted {
-  const adversary = new Adversary([], scene.members)
-  const names = scene.targets.flatMap(({ stripes }) => stripes.flat())
-  const pairs = names.flatMap((name) => adversary.keepersOf(name, COPIES).map((key) => ({ name, key })))
-  const right = pairs.filter(({ name, key }) => scene.holders.get(name)?.includes(key) === true)
-  return { right: right.length, trials: pairs.length }
+function vaultsOf(stored: readonly Stored[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const vaults = new Map<string, Set<string>>()
+  for (const { ref, vault } of stored) addTo(vaults, ref, vault)
+  return vaults
+}
+
+/** Of the vaults that are named for each of these; undefined when none is. */
+function rightShare(
+  refs: readonly string[],
+  named: (ref: string) => readonly string[],
+  truths: ReadonlyMap<string, ReadonlySet<string>>,
+): number | undefined {
+  const claims = refs.flatMap((ref) => named(ref).map((vault) => truths.get(ref)?.has(vault) === true))
+  return claims.length === 0 ? undefined : claims.filter((isRight) => isRight).length / claims.length
+}
+
+/** Of the shards of data, those that lie with two vaults, and where keepers have the bytes themselves. */
+export function scoreWhereabouts(scene: Scene): { readonly inVaults: Counted; readonly withKeepers: Counted } {
+  const names = stripesOf(
+    scene.deeds.filter(({ kind }) => kind === 'put'),
+    scene,
+  ).flat()
+  const truths = vaultsOf(scene.stored)
+  const count = (isOne: (name: string) => boolean): Counted => ({
+    right: names.filter(isOne).length,
+    trials: names.length,
+  })
+  return {
+    inVaults: count((name) => (truths.get(name)?.size ?? 0) > 1),
+    withKeepers: count((name) => scene.holders.has(name)),
+  }
 }
 
 function scoreMarks(adversary: Adversary, pool: readonly Recording[]): Marks {
@@ -254,9 +304,10 @@ export function scoreAlone(scene: Scene): Alone {
   const alone = { pairs: 0, overTwo: 0, linked: 0, mostAsGateway: 0, mostInAll: 0 }
   for (const { gateway, ring } of scene.recordings) {
     alone.pairs += puts.length
-    const opened = gateway.filter(({ kind }) => kind === 'put').map(({ ref }) => ref)
+    const isThen = ({ atMs }: { readonly atMs: number }): boolean => atMs <= scene.untilMs
+    const opened = gateway.filter((sighting) => sighting.kind === 'put' && isThen(sighting)).map(({ ref }) => ref)
     const asGateway = countByStripe([...new Set(opened)], stripes)
-    const all = [...gateway, ...ring].filter(({ kind }) => kind !== 'get')
+    const all = [...gateway, ...ring].filter((sighting) => sighting.kind !== 'get' && isThen(sighting))
     const inAll = countByStripe([...new Set(all.map(({ ref }) => ref))], stripes)
     alone.overTwo += [...asGateway.values()].filter((count) => count > 2).length
     alone.mostAsGateway = Math.max(alone.mostAsGateway, ...asGateway.values())

@@ -1,6 +1,7 @@
 import { PassThrough } from 'node:stream'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { statusText } from '../../cli/commands/status.ts'
 import {
   FileUnreadableError,
   InterruptedError,
@@ -14,7 +15,7 @@ import { progressLine, RateMeter, startProgress } from '../../cli/render/progres
 import { tableText } from '../../cli/render/tables.ts'
 import { countText, printable, sizeText, spanText } from '../../cli/render/text.ts'
 import { BugError, type ErrorKind } from '../../core/index.ts'
-import { DaemonError } from '../../node/control/index.ts'
+import { DaemonError, type Status } from '../../node/control/index.ts'
 
 describe('errors', () => {
   it('end with the code of their kind', () => {
@@ -193,5 +194,38 @@ describe('text from elsewhere', () => {
         expect(Buffer.byteLength(safe)).toBeLessThanOrEqual(200)
       }),
     )
+  })
+})
+
+describe('the status of a daemon', () => {
+  const status = (crowd?: { members: number; arcs: number }): Status => ({
+    version: '0.1.0',
+    protocol: 1,
+    pid: 7,
+    role: 'node',
+    network: { id: 'ab', profile: 'testnet' },
+    node: {
+      id: 'ab',
+      address: '127.0.0.1:7001',
+      ring: { successors: [] },
+      joined: true,
+      shards: 0,
+      storedBytes: 0,
+      quotaBytes: 1,
+      cacheBytes: 0,
+      corruptDropped: 0,
+      ...(crowd !== undefined && { crowd }),
+    },
+    view: { members: 1, reachable: 1 },
+    circuits: { ready: 0, building: 0, gateways: 0, wanted: 1 },
+    links: 0,
+    pending: { shards: 0 },
+    uptimeSeconds: 1,
+    memory: { rssBytes: 1 },
+  })
+
+  it('says when members crowd beside the node, and nothing of it otherwise', () => {
+    expect(statusText(status({ members: 8, arcs: 0.2161 }))).toMatch(/crowded +8 members within 0\.22 average arcs/)
+    expect(statusText(status())).not.toContain('crowded')
   })
 })

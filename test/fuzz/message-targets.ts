@@ -216,12 +216,17 @@ export const calls: fc.Arbitrary<messages.Call> = fc.oneof(
   fc.record({
     kind: fc.constant('pointer' as const),
     tag: u32,
-    ref: refBytes,
-    leaseEndMs: timeMs,
-    leafHashes: noise(512),
-    places: fc.array(noise(128), { minLength: 1, maxLength: 4 }),
+    pointers: fc.array(
+      fc.record({
+        ref: refBytes,
+        leaseEndMs: timeMs,
+        leafHashes: noise(512),
+        places: fc.array(noise(128), { minLength: 1, maxLength: 4 }),
+      }),
+      { minLength: 1, maxLength: 3 },
+    ),
   }),
-  fc.record({ kind: fc.constant('pointed' as const), tag: u32, result: fc.nat(3) }),
+  fc.record({ kind: fc.constant('pointed' as const), tag: u32, results: noiseUpTo(5) }),
 )
 const call: Target<messages.Call> = {
   name: 'call',

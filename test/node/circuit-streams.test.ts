@@ -172,3 +172,38 @@ describe('the streams of a circuit', () => {
     expect(await asked).toBe('broke')
   })
 })
+
+describe('a circuit that is silent', () => {
+  it('is given up though its timers fire a hair too early, as the rounding of a clock may have it', async () => {
+    let nowMs = 1_800_000_000_000
+    let timersSet = 0
+    const due: { readonly atMs: number; readonly run: () => void }[] = []
+    const streams = new CircuitStreams({
+      clock: {
+        nowMs: () => nowMs,
+        monotonicMs: () => nowMs,
+        setTimer: (delayMs, run) => {
+          timersSet++
+          const timer = { atMs: nowMs + delayMs, run }
+          due.push(timer)
+          return { cancel: () => void due.splice(due.indexOf(timer), 1) }
+        },
+      },
+      end: 'client',
+      dataSizeMax: DATA_SIZE,
+      send: () => new Uint8Array(16),
+      answer: echo,
+      onFailed: () => {},
+    })
+    const asked = streams.ask(new Uint8Array(1), { timeoutMs: 15_000, silenceMs: 4_000 })
+    const failed = asked.catch((error: unknown) => String(error))
+    while (due.length > 0 && timersSet < 100) {
+      due.sort((a, b) => a.atMs - b.atMs)
+      const [first] = due.splice(0, 1)
+      nowMs = Math.max(nowMs, (first?.atMs ?? nowMs) - 1e-3)
+      first?.run()
+    }
+    expect(await failed).toContain('the circuit is silent')
+    expect(timersSet).toBeLessThan(5)
+  })
+})

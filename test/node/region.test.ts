@@ -64,6 +64,24 @@ describe('a region', () => {
     }
   })
 
+  it('is told to be crowded when newcomers stand beside this node, and not before', () => {
+    const { holders, honest } = ring(0)
+    expect(holders.crowd()).toBeUndefined()
+    const view = new View({ profile: PROFILES.testnet })
+    const [self] = honest as [NodeId]
+    for (const [i, id] of honest.entries()) view.admit(unsignedOf(i, { id }), EPOCH_MS)
+    const clock = { nowMs: () => EPOCH_MS, monotonicMs: () => 0, setTimer: () => ({ cancel: () => {} }) }
+    const watching = new Holders({ clock, view, profile: PROFILES.testnet, selfId: self })
+    expect(watching.crowd()).toBeUndefined()
+    for (let i = 1; i <= 6; i++) {
+      const near = self.slice()
+      near[31] = (near[31] as number) ^ i
+      view.admit(unsignedOf(HONEST + i, { id: idOf(near) }), EPOCH_MS)
+    }
+    expect(watching.crowd()?.members).toBeGreaterThan(0)
+    expect(watching.crowd()?.arcs).toBeLessThan(1e-9)
+  })
+
   it('in a network of a few nodes is all of it', () => {
     const view = new View({ profile: PROFILES.testnet })
     const ids = [1, 2, 3, 4].map((seed) => idOf(seededBytes(seed, 32)))

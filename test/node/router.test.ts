@@ -1,6 +1,6 @@
 /** When a hop hands a request on. SPEC requests §3 */
 import { describe, expect, it } from 'vitest'
-import { type Clock, equalBytes, type NodeId, PROFILES, toHex } from '../../core/index.ts'
+import { type Clock, equalBytes, type NodeId, PROFILES } from '../../core/index.ts'
 import type { PeerLink } from '../../node/links.ts'
 import type { Holders } from '../../node/roles/holders.ts'
 import type { Keeper } from '../../node/roles/keeper.ts'
@@ -12,6 +12,7 @@ import {
   type Outcome,
   ownersOf,
   perfectRing,
+  REFUSAL,
   View,
   WHOLE,
 } from '../../routing/index.ts'
@@ -81,64 +82,72 @@ describe('a hop', () => {
   })
 })
 
+/** The last member behind the location, and what it asks of whom; each answers as `answerOf` says. */
+function hopBefore(shard: ReturnType<typeof makeShard>, answerOf: (rank: number) => Outcome) {
+  const clock: Clock = {
+    nowMs: () => EPOCH_MS,
+    monotonicMs: () => 0,
+    // The time before a request is handed on is over at once; time-outs never come.
+    setTimer: (delayMs, run) => {
+      if (delayMs <= 20) queueMicrotask(run)
+      return { cancel: () => {} }
+    },
+  }
+  const view = new View({ profile: PROFILES.testnet })
+  const ids = Array.from({ length: MEMBERS }, (_, i) => descriptorOf(i + 1).id)
+  for (let seed = 1; seed <= MEMBERS; seed++) view.admit(descriptorOf(seed), EPOCH_MS)
+  const owners = ownersOf(locationOf(shard.ref), view.members(EPOCH_MS), MEMBERS)
+  const self = owners.at(-1) as NodeId
+  const asked: { readonly rank: number; readonly isPastOwner: boolean }[] = []
+  const router: Router = new Router({
+    clock,
+    jitter: seededJitter('router'),
+    random: seededRandom('router'),
+    log: () => {},
+    view,
+    holders: { rankOf: () => MEMBERS, eldest: () => owners.slice(5, 7) } as unknown as Holders,
+    keeper: { read: () => undefined, readVaulted: () => undefined } as unknown as Keeper,
+    cache: openMemoryStore({ quotaBytes: 1, cacheBytes: 0 }).cache,
+    selfId: self,
+    copies: 2,
+    accounts: { admitRing: () => true, served: () => {}, received: () => {}, answered: () => {} },
+    ring: () => perfectRing(self, ids, 6),
+    reach: async (id) => {
+      const rank = owners.findIndex((owner) => equalBytes(owner, id))
+      const link = {
+        sendMessage: (message: Uint8Array) => {
+          const request = decodeRingRequest(message)
+          if (request?.kind !== 'rget') throw new Error('not a get')
+          asked.push({ rank, isPastOwner: request.get.isPastOwner })
+          queueMicrotask(() => router.onMessage(link, encodeRingOutcome(request.rid, answerOf(rank))))
+          return true
+        },
+      } as unknown as PeerLink
+      return link
+    },
+  })
+  const get = () => router.get({ ref: encodeContentRef(shard.ref), skip: 0, isPastOwner: false, range: WHOLE })
+  return { router, asked, get }
+}
+
 describe('a hop before a region whose first members deny', () => {
   it('asks those that it has known longest, and takes what they give only when it is right', async () => {
-    const clock: Clock = {
-      nowMs: () => EPOCH_MS,
-      monotonicMs: () => 0,
-      // The time before a request is handed on is over at once; time-outs never come.
-      setTimer: (delayMs, run) => {
-        if (delayMs <= 20) queueMicrotask(run)
-        return { cancel: () => {} }
-      },
-    }
-    const view = new View({ profile: PROFILES.testnet })
-    const ids: NodeId[] = []
-    for (let seed = 1; seed <= MEMBERS; seed++) {
-      view.admit(descriptorOf(seed), EPOCH_MS)
-      ids.push(descriptorOf(seed).id)
-    }
     const shard = makeShard(3)
-    const owners = ownersOf(locationOf(shard.ref), view.members(EPOCH_MS), MEMBERS)
-    const self = owners.at(-1) as NodeId
-    const [liar, honest] = [owners[5] as NodeId, owners[6] as NodeId]
-    const asked: { readonly id: NodeId; readonly isPastOwner: boolean }[] = []
-    const answerOf = (id: NodeId): Outcome => {
-      const leaves = equalBytes(id, liar) ? makeShard(4).bytes : shard.bytes
-      if (!equalBytes(id, honest) && !equalBytes(id, liar)) return { end: 'none', reason: 0 }
-      return { end: 'data', leaves, proof: new Uint8Array(0) }
-    }
-    const router: Router = new Router({
-      clock,
-      jitter: seededJitter('router'),
-      random: seededRandom('router'),
-      log: () => {},
-      view,
-      holders: { rankOf: () => MEMBERS, eldest: () => [liar, honest] } as unknown as Holders,
-      keeper: { read: () => undefined, readVaulted: () => undefined } as unknown as Keeper,
-      cache: openMemoryStore({ quotaBytes: 1, cacheBytes: 0 }).cache,
-      selfId: self,
-      copies: 2,
-      accounts: { admitRing: () => true, served: () => {}, received: () => {}, answered: () => {} },
-      ring: () => perfectRing(self, ids, 6),
-      reach: async (id) => {
-        const link = {
-          sendMessage: (message: Uint8Array) => {
-            const request = decodeRingRequest(message)
-            if (request?.kind !== 'rget') throw new Error('not a get')
-            asked.push({ id, isPastOwner: request.get.isPastOwner })
-            queueMicrotask(() => router.onMessage(link, encodeRingOutcome(request.rid, answerOf(id))))
-            return true
-          },
-        } as unknown as PeerLink
-        return link
-      },
+    const [liar, honest] = [5, 6]
+    const hop = hopBefore(shard, (rank) => {
+      if (rank !== honest && rank !== liar) return { end: 'none', reason: REFUSAL.notFound }
+      return { end: 'data', leaves: rank === liar ? makeShard(4).bytes : shard.bytes, proof: new Uint8Array(0) }
     })
-    const outcome = await router.get({ ref: encodeContentRef(shard.ref), skip: 0, isPastOwner: false, range: WHOLE })
-    expect(outcome).toMatchObject({ end: 'data', leaves: shard.bytes })
-    const expected = [owners[0], owners[1], owners[2], liar, honest]
-    expect(asked.map(({ id }) => toHex(id))).toEqual(expected.map((id) => toHex(id as NodeId)))
-    expect(asked.map(({ isPastOwner }) => isPastOwner)).toEqual([false, false, false, true, true])
+    expect(await hop.get()).toMatchObject({ end: 'data', leaves: shard.bytes })
+    expect(hop.asked.map(({ rank }) => rank)).toEqual([0, 1, 2, liar, honest])
+    expect(hop.asked.map(({ isPastOwner }) => isPastOwner)).toEqual([false, false, false, true, true])
+  })
+
+  it.each([0, 1, 2, 5, 6])('says that it is away when one of them points to it: member %i', async (knows) => {
+    const hop = hopBefore(makeShard(3), (rank) => {
+      return { end: 'none', reason: rank === knows ? REFUSAL.away : REFUSAL.notFound }
+    })
+    expect(await hop.get()).toEqual({ end: 'none', reason: REFUSAL.away })
   })
 })
 

@@ -6,7 +6,7 @@ import { type ContentRef, contentRefKey, openObject, putObject } from '../../sto
 import { type Member, MemoryNetwork } from './memory-network.ts'
 
 const NODES = 12
-const network = new MemoryNetwork({ hasVaults: true, profile: { vaultLines: 6 } })
+const network = new MemoryNetwork({ hasVaults: true, profile: { vaultLines: 9 } })
 const random = systemRandom()
 let author: HushNode
 let reader: HushNode

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { LEAF_SIZE, type NodeId, toHex } from '../../core/index.ts'
 import { merkleProof, merkleRoot } from '../../crypto/index.ts'
 import { possessionProof } from '../../node/roles/copies.ts'
-import { WHOLE } from '../../routing/index.ts'
+import { COPY_RESULT, WHOLE } from '../../routing/index.ts'
 import { type ContentRef, decodePlace, encodeContentRef, encodePlace, leafHashesFor } from '../../storage/index.ts'
 import { makeShard, makeSigned } from '../contract/shard.ts'
 import { EPOCH_MS } from '../routing/membership/members.ts'
@@ -14,6 +14,9 @@ import type { MemoryLine } from './memory-vaults.ts'
 const DAY_MS = 24 * 60 * 60_000
 const AUDIT_PAUSE_MS = 5_000
 const pass = { leaving: false, isStopped: () => false }
+
+/** By then the whole region has a new pointer. */
+const TOLD_MS = 2_000
 
 /** Nine keepers with three lines each, and a content that was put at its owner. */
 async function stored(seed: number, options: { vaults?: number; make?: typeof makeShard } = {}) {
@@ -79,10 +82,27 @@ describe('a put where there are vaults', () => {
       atReceipt = [owner, next].filter(({ pointers }) => pointers.get(shard.ref)).length
     })
     expect(atReceipt).toBe(2)
-    await net.hand.pass(1)
+    await net.hand.pass(TOLD_MS)
     const region = owner.holders.region(shard.ref.id)
     expect(region.length).toBeGreaterThan(4)
     expect(at(members, shard.ref)).toBe(region.length)
+  })
+
+  it('tells a member of many pointers in few messages', async () => {
+    const net = keeperNetwork({ vaults: 3 })
+    const shards = Array.from({ length: 120 }, (_, i) => makeShard(300 + i))
+    const owners = shards.map(({ ref }) => net.around(ref)[0] as Node)
+    const accepted = await Promise.all(shards.map((shard, i) => owners[i]?.keeper.accept(shard.ref, putOf(shard))))
+    expect(accepted.filter((outcome) => outcome?.end === 'stored').length).toBe(shards.length)
+    await net.hand.pass(TOLD_MS)
+    let told = 0
+    for (const [i, { ref }] of shards.entries()) {
+      const region = owners[i]?.holders.region(ref.id) ?? []
+      expect(at(net.nodes, ref)).toBe(region.length)
+      told += region.length - 1
+    }
+    const messages = net.nodes.flatMap(({ asked }) => asked).filter((kind) => kind === 'pointer').length
+    expect(told).toBeGreaterThan(4 * messages)
   })
 
   it('is refused when no second member takes the pointer', async () => {
@@ -90,7 +110,8 @@ describe('a put where there are vaults', () => {
     const shard = makeShard(3)
     const [owner, ...others] = net.around(shard.ref) as [Node, ...Node[]]
     for (const other of others)
-      other.lie = (call, truth) => (call.kind === 'pointer' ? { kind: 'pointed', tag: call.tag, result: 1 } : truth)
+      other.lie = ({ kind, tag }, truth) =>
+        kind === 'pointer' ? { kind: 'pointed', tag, results: Uint8Array.of(COPY_RESULT.full) } : truth
     expect(await owner.keeper.accept(shard.ref, putOf(shard))).toEqual({ end: 'none', reason: 2 })
   })
 
@@ -133,7 +154,7 @@ describe('a put where there are vaults', () => {
 describe('a get of what lies with vaults', () => {
   it('is answered by any member of the region, whole and by ranges that a stranger can check', async () => {
     const net = await stored(10)
-    await net.hand.pass(1)
+    await net.hand.pass(TOLD_MS)
     for (const member of net.members.slice(0, 4)) {
       expect(await member.keeper.readVaulted(net.shard.ref, WHOLE)).toMatchObject({
         end: 'data',
@@ -181,35 +202,38 @@ describe('pointers between members', () => {
     const net = await stored(20)
     const pointer = net.owner.pointers.get(net.shard.ref)
     const [, next] = net.members as [Node, Node]
-    const call = {
-      kind: 'pointer' as const,
-      tag: 1,
+    const told = {
       ref: encodeContentRef(net.shard.ref),
       leaseEndMs: EPOCH_MS + DAY_MS,
       leafHashes: pointer?.leafHashes as Uint8Array,
       places: (pointer?.places ?? []).map(encodePlace),
     }
-    const results = async (node: Node, change: object) => (await node.keeper.answer({ ...call, ...change })) as object
-    expect(await results(next, {})).toMatchObject({ result: 0 })
     const other = makeShard(21)
-    expect(await results(next, { leafHashes: leafHashesFor(other.ref, other.bytes) })).toMatchObject({ result: 2 })
-    for (const leaseEndMs of [EPOCH_MS, EPOCH_MS + 92 * DAY_MS])
-      expect(await results(next, { leaseEndMs })).toMatchObject({ result: 2 })
+    const pointers = [
+      { ...told, leafHashes: leafHashesFor(other.ref, other.bytes) },
+      { ...told, leaseEndMs: EPOCH_MS },
+      told,
+      { ...told, leaseEndMs: EPOCH_MS + 92 * DAY_MS },
+    ]
+    const { stored: good, refused } = COPY_RESULT
+    expect(await next.keeper.answer({ kind: 'pointer', tag: 1, pointers })).toEqual({
+      kind: 'pointed',
+      tag: 1,
+      results: Uint8Array.of(refused, refused, good, refused),
+    })
   })
 
   it('never take a proven place away, whatever a neighbour hands over', async () => {
     const net = await stored(22)
     await net.owner.tending.audit()
     for (let seed = 0; seed < 30; seed++) {
-      const call = {
-        kind: 'pointer' as const,
-        tag: 1,
+      const told = {
         ref: encodeContentRef(net.shard.ref),
         leaseEndMs: EPOCH_MS + DAY_MS,
         leafHashes: leafHashesFor(net.shard.ref, net.shard.bytes),
         places: [1, 2, 3, 4].map((i) => encodePlace(decodePlace(seededBytes(1_000 + 4 * seed + i, 128)))),
       }
-      await net.owner.keeper.answer(call)
+      await net.owner.keeper.answer({ kind: 'pointer', tag: 1, pointers: [told] })
     }
     expect(net.owner.pointers.get(net.shard.ref)?.places.length).toBe(4)
     expect(await net.owner.keeper.readVaulted(net.shard.ref, WHOLE)).toMatchObject({ leaves: net.shard.bytes })
@@ -228,7 +252,7 @@ describe('pointers between members', () => {
       return keep(line, blob)
     }
     expect(await owner.keeper.accept(shard.ref, putOf(shard))).toMatchObject({ end: 'stored' })
-    await net.hand.pass(1)
+    await net.hand.pass(TOLD_MS)
     expect(next.pointers.get(shard.ref)?.places.length).toBe(1)
     expect(third.pointers.get(shard.ref)).toBeUndefined()
     expect(await next.keeper.readVaulted(shard.ref, WHOLE)).toMatchObject({ leaves: shard.bytes })
@@ -236,7 +260,7 @@ describe('pointers between members', () => {
 
   it('are read by a member behind the owner over its own lines alone: what the owner cannot reach, it cannot', async () => {
     const net = await stored(24)
-    await net.hand.pass(1)
+    await net.hand.pass(TOLD_MS)
     const [, next] = net.members as [Node, Node]
     expect(next.pointers.get(net.shard.ref)?.places.length).toBe(2)
     expect(await next.keeper.readVaulted(net.shard.ref, WHOLE)).toMatchObject({ leaves: net.shard.bytes })
@@ -261,7 +285,7 @@ describe('pointers between members', () => {
 
   it('are handed to those that lack them, and answer HAVE with 2 and PROVE with the content', async () => {
     const net = await stored(24)
-    await net.hand.pass(1)
+    await net.hand.pass(TOLD_MS)
     const [, next] = net.members as [Node, Node]
     await next.pointers.delete(net.shard.ref)
     expect(await net.owner.pointerReconciler.pass(pass)).toMatchObject({ pushed: 1, lacking: 0 })
@@ -364,7 +388,7 @@ describe('looking after', () => {
     leaver.isLeaving = true
     const { lines } = net.owner
     expect(lines?.onLeave(leaver.line)).toBe(1)
-    await net.hand.pass(1)
+    await net.hand.pass(TOLD_MS)
     expect(lines?.onLeave(leaver.line)).toBe(0)
     expect(leaver.blobs.size).toBe(0)
     expect(net.withBlob().length).toBe(2)
@@ -384,7 +408,7 @@ describe('looking after', () => {
     expect(await owner.tending.move(pass)).toEqual({ moved: 1, left: 0 })
     expect(owner.store.has(shard.ref)).toBe(false)
     expect(next.store.has(shard.ref)).toBe(true)
-    await net.hand.pass(1)
+    await net.hand.pass(TOLD_MS)
     expect(await next.tending.move(pass)).toEqual({ moved: 1, left: 0 })
     expect(next.store.has(shard.ref)).toBe(false)
     expect(net.vaults.lines.reduce((sum, { blobs }) => sum + blobs.size, 0)).toBe(2)
@@ -402,7 +426,7 @@ describe('looking after', () => {
       if (net.linesOf(owner).includes(line)) line.keeps = 'lies'
     }
     await owner.tending.move(pass)
-    await net.hand.pass(1)
+    await net.hand.pass(TOLD_MS)
     expect(next.pointers.get(shard.ref)).toBeDefined()
     await next.tending.move(pass)
     expect(await next.keeper.readVaulted(shard.ref, WHOLE)).toMatchObject({ leaves: shard.bytes })

@@ -6,17 +6,19 @@ import { Adversary } from '../../sim/anonymity/adversary.ts'
 import { scoreAimed } from '../../sim/anonymity/aimed.ts'
 import { cutAtPauses, groupPuts } from '../../sim/anonymity/groups.ts'
 import { measureGuards } from '../../sim/anonymity/guards.ts'
+import { isLine } from '../../sim/anonymity/legs.ts'
 import { dealt, measureScenes } from '../../sim/anonymity/measure.ts'
 import { Recorder } from '../../sim/anonymity/recorder.ts'
 import type { Leg, Recording } from '../../sim/anonymity/recording.ts'
 import { plantedPart, renderLinkagePlot, renderNamingPlot, renderPage } from '../../sim/anonymity/report.ts'
 import { runScene, type Scene } from '../../sim/anonymity/scene.ts'
-import { scoreNeighbours, scorePlacement, scoreTargetedStorer } from '../../sim/anonymity/score.ts'
+import { scoreNeighbours, scorePlacement, scoreWhereabouts } from '../../sim/anonymity/score.ts'
+import { Storers } from '../../sim/anonymity/storers.ts'
 import { Chance } from '../../sim/chance.ts'
 import type { Tamper } from '../../sim/host.ts'
 import { CALM, SIM_PROFILE, SimNetwork } from '../../sim/network.ts'
 
-const wish = { seed: 'test', nodes: 20, users: 5, objects: 6, minutes: 0.5 }
+const wish = { seed: 'test', nodes: 20, users: 5, objects: 6, minutes: 0.5, hasVaults: true, asked: 6 }
 let scene: Scene
 beforeAll(async () => {
   scene = await runScene(wish)
@@ -24,22 +26,24 @@ beforeAll(async () => {
 
 describe('the adversary', () => {
   it('imports nothing that knows the truth', () => {
-    for (const file of ['recording', 'adversary', 'groups', 'neighbours']) {
+    for (const file of ['recording', 'legs', 'adversary', 'groups', 'neighbours', 'storers']) {
       const text = readFileSync(`sim/anonymity/${file}.ts`, 'utf8')
       const imported = [...text.matchAll(/\bfrom '([^']+)'|\bimport\('([^']+)'\)/g)].map(([, a, b]) => a ?? b)
-      const allowed = /^(\.\/(recording|adversary)\.ts|\.\.\/\.\.\/(core|routing|storage)\/index\.ts)$/
+      const allowed = /^(\.\/(recording|adversary|legs)\.ts|\.\.\/\.\.\/(core|routing|storage)\/index\.ts)$/
       expect(imported.filter((path) => !allowed.test(path as string))).toEqual([])
     }
   })
 
   it('sees nothing and names nobody better than a guess when no node is hostile', () => {
-    const { get, put, stripeSeen, storersNamed } = scorePlacement(scene, new Set(), new Chance('none'))
+    const { get, put, stripeSeen, storers } = scorePlacement(scene, new Set(), new Chance('none'))
     for (const naming of [get, put]) {
       expect(naming).toMatchObject({ found: 0, guarded: 0, claimsRight: undefined, requestsSeen: 0, requestsNamed: 0 })
       expect(naming.right).toBeCloseTo(1 / wish.nodes)
       expect(naming.degree).toBeCloseTo(1)
     }
-    expect([stripeSeen, storersNamed]).toEqual([0, 0])
+    expect(stripeSeen).toBe(0)
+    expect(storers).toMatchObject({ watched: 0, pointed: 0, asked: 0, watchedRight: undefined, pointers: 0 })
+    expect(storers.askedOrGuessed).toBeCloseTo(1 / wish.nodes)
   })
 
   it('names everybody whose guard is hostile when nearly all nodes are, and sees all requests', () => {
@@ -49,18 +53,12 @@ describe('the adversary', () => {
     for (const deed of scene.deeds) {
       const honest = new Set([deed.who, users.find((key) => key !== deed.who)])
       const pool = scene.recordings.filter(({ self }) => !honest.has(self))
-      const adversary = new Adversary(pool, scene.members)
+      const adversary = new Adversary(pool, scene.members, scene)
       if (!adversary.observed.has(deed.who)) continue
       named++
       expect(adversary.whoDid(deed.kind, deed.asked).named).toEqual([deed.who])
     }
     expect(named).toBeGreaterThan(scene.deeds.length / 2)
-  })
-
-  it('works out both keepers of every shard from its name', () => {
-    const { right, trials } = scoreTargetedStorer(scene)
-    expect(trials).toBe(2 * 30 * wish.objects)
-    expect(right).toBe(trials)
   })
 
   it('tells a reader at its guard, and no better than chance at a neighbour on the ring', () => {
@@ -70,6 +68,86 @@ describe('the adversary', () => {
     expect(mean(ring.area)).toBeLessThan(0.6)
     expect(guard.area.length).toBeGreaterThan(0)
     expect(mean(guard.area)).toBeGreaterThan(0.9)
+  })
+})
+
+describe('what hostile nodes make of vaults', () => {
+  const vaultsOf = (ref: string): Set<string> =>
+    new Set(scene.stored.filter((pair) => pair.ref === ref).map(({ vault }) => vault))
+  const refs = (): string[] => [...new Set(scene.stored.map(({ ref }) => ref))]
+  /** All nodes but one in three, so that guards and keepers are often theirs and vaults often not. */
+  const pool = (): Recording[] => scene.recordings.filter((_, place) => place % 3 > 0)
+
+  it('tells every line from every other circuit at the guard, by its times', () => {
+    const near = scene.recordings.flatMap(({ legs }) => legs.filter(({ isFromPeer, hop }) => isFromPeer && hop === 1))
+    const attached = scene.recordings.reduce((sum, { lines }) => sum + lines.length, 0)
+    const found = near.filter(isLine).length
+    expect(attached).toBeGreaterThan(100)
+    expect(Math.abs(found - attached)).toBeLessThan(attached / 20)
+    expect(found).toBeLessThan(near.length / 2)
+  })
+
+  it('names a vault by watching when its guard and the keeper are hostile, and hardly ever a false one', () => {
+    const storers = new Storers(pool(), scene.members, [])
+    const named = refs().flatMap((ref) => storers.byWatching(ref).map((vault) => vaultsOf(ref).has(vault)))
+    expect(named.length).toBeGreaterThan(40)
+    expect(named.filter((isRight) => isRight).length).toBeGreaterThan(0.95 * named.length)
+  })
+
+  it('names more by asking, nobody without the guard, and nobody by asking for something else', () => {
+    const asked = [...new Set(scene.questions.map(({ ref }) => ref))]
+    expect(asked).toHaveLength(wish.asked)
+    const few = scene.recordings.filter((_, place) => place % 3 === 0)
+    const storers = new Storers(few, scene.members, scene.questions)
+    const looking = new Storers(few, scene.members, [])
+    const count = (of: (ref: string) => readonly string[]): number => asked.flatMap(of).length
+    expect(count((ref) => storers.byAsking(ref))).toBeGreaterThan(count((ref) => looking.byAsking(ref)))
+    const false_ = asked.flatMap((ref) => storers.byAsking(ref).filter((vault) => !vaultsOf(ref).has(vault)))
+    expect(false_).toEqual([])
+    const shifted = scene.questions.map((question) => ({ ...question, untilMs: question.fromMs - 1 }))
+    const blind = new Storers(few, scene.members, shifted)
+    expect(asked.map((ref) => blind.byAsking(ref))).toEqual(asked.map((ref) => looking.byAsking(ref)))
+    const [keeper] = scene.recordings
+    expect(
+      new Storers([{ ...keeper, legs: [] } as Recording], scene.members, scene.questions).byAsking(asked[0] ?? ''),
+    ).toEqual([])
+  })
+
+  it('lies with two vaults for nearly all shards, and with keepers for the others', () => {
+    const { inVaults, withKeepers } = scoreWhereabouts(scene)
+    expect(inVaults.trials).toBe(22 * wish.objects)
+    expect(inVaults.right).toBeGreaterThan(0.75 * inVaults.trials)
+    expect(inVaults.right + withKeepers.right).toBeGreaterThanOrEqual(inVaults.trials)
+  })
+
+  it('leaves a vault unnamed when somebody else asks at each time, and names it when it wakes each time', () => {
+    const leg = (each: Partial<Leg>): Leg => ({
+      peer: 'vault',
+      circuit: 1,
+      hop: 1,
+      isFromPeer: true,
+      openedMs: 0,
+      other: undefined,
+      forwardMs: [],
+      backwardMs: [],
+      forwardTails: [],
+      ...each,
+    })
+    const woke = [1_000, 3_000, 9_000]
+    const built = { forwardMs: [10, 30, 50, 70], backwardMs: [20, 40, 60, 80] }
+    const guard = (asked: readonly number[]): Recording => {
+      const far = leg({ peer: 'second', hop: 2, isFromPeer: false })
+      const near = leg({
+        forwardMs: [...built.forwardMs, ...asked.map((atMs) => atMs + 50)],
+        backwardMs: [...built.backwardMs, ...asked],
+        other: far,
+      })
+      return { self: 'guard', legs: [near], ring: [], gateway: [], lines: [], pointers: new Map() }
+    }
+    const questions = woke.map((atMs) => ({ ref: 'r', fromMs: atMs - 100, untilMs: atMs + 500 }))
+    const members = ['guard', 'vault', 'x'].map((key) => ({ key, id: key }))
+    expect(new Storers([guard(woke)], members, questions).byAsking('r')).toEqual(['vault'])
+    expect(new Storers([guard([2_000, 5_000, 7_000])], members, questions).byAsking('r')).toEqual([])
   })
 })
 
@@ -120,8 +198,8 @@ function ends(of: { gatewayMs: number[]; filler?: number }): { pool: Recording[]
   const gateway = of.gatewayMs.map((atMs, index) => ({ atMs, leg: atGateway, kind: 'put' as const, ref: `r${index}` }))
   return {
     pool: [
-      { self: 'g', legs: [near, far], ring: [], gateway: [] },
-      { self: 'w', legs: [atGateway], ring: [], gateway },
+      { self: 'g', legs: [near, far], ring: [], gateway: [], lines: [], pointers: new Map() },
+      { self: 'w', legs: [atGateway], ring: [], gateway, lines: [], pointers: new Map() },
     ],
     atGateway,
   }
@@ -131,7 +209,7 @@ describe('a circuit seen at both ends', () => {
   const members = ['client', 'g', 'm', 'w', 'x'].map((key) => ({ key, id: key }))
   const originOf = (of: Parameters<typeof ends>[0]) => {
     const { pool, atGateway } = ends(of)
-    return new Adversary(pool, members).originOf(atGateway)
+    return new Adversary(pool, members, { untilMs: Number.POSITIVE_INFINITY }).originOf(atGateway)
   }
 
   it('is found by times when each cell comes out a little after it went in', () => {
@@ -153,7 +231,9 @@ describe('a circuit seen at both ends', () => {
 
   it('links what came over it at one time', () => {
     const { pool } = ends({ gatewayMs: [560, 660] })
-    expect(groupPuts(new Adversary(pool, members), 'circuit')).toEqual([['r0', 'r1']])
+    expect(groupPuts(new Adversary(pool, members, { untilMs: Number.POSITIVE_INFINITY }), 'circuit')).toEqual([
+      ['r0', 'r1'],
+    ])
     const sighting = (atMs: number) => ({ atMs, kind: 'put' as const, ref: `at ${atMs}`, leg: undefined })
     expect(cutAtPauses([500, 0, 90, 600].map(sighting), 100)).toEqual([
       ['at 0', 'at 90'],
@@ -195,7 +275,15 @@ describe('the measurement', () => {
     const effort = { ...wish, networks: 1, deals: 2, shares: [0.1, 0.3], aimed: 3 }
     const page = (): string => {
       const all = [measureScenes(effort, [scene])].map((each) => ({ ...each, cpuSeconds: 60, peakMiB: 1 }))
-      const measured = { commands: ['command'], all, held: all[0], guards: undefined, cpuSeconds: 60, peakMiB: 1 }
+      const measured = {
+        commands: ['command'],
+        all,
+        held: all[0],
+        bare: all[0],
+        guards: undefined,
+        cpuSeconds: 60,
+        peakMiB: 1,
+      }
       for (const svg of [renderNamingPlot(all), renderLinkagePlot(measured)]) expect(svg).not.toMatch(/NaN|undefined/)
       return renderPage(measured, { commands: ['command'], planted: '## Planted leaks\n\nfound\n' })
     }

@@ -9,7 +9,7 @@ describe('the ledgers of a network in which users put and get', () => {
   let scene: Scene
   const sightings = new LedgerSightings()
   beforeAll(async () => {
-    const wish = { seed: 'ledgers', nodes: 20, users: 8, objects: 12, minutes: 6 }
+    const wish = { seed: 'ledgers', nodes: 20, users: 8, objects: 12, minutes: 6, hasVaults: false, asked: 0 }
     scene = await runScene(wish, (world) => sightings.tap(world))
   }, 300_000)
 

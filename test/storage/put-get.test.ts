@@ -408,6 +408,40 @@ describe('get', () => {
     expect(stored.keepers.fetches).toBeGreaterThanOrEqual(11)
   })
 
+  it('asks another for each that says it is slow, and does not wait for it', async () => {
+    const stored = await store(STRIPE_SIZE)
+    const slow = new Set(
+      stored.keepers
+        .ofStripe(0)
+        .slice(0, 14)
+        .map(({ ref }) => contentRefKey(ref)),
+    )
+    const object = await openObject(stored.address, {
+      jitter: seededJitter('slow'),
+      fetch: (ref, wish) => {
+        if (!slow.has(contentRefKey(ref))) return stored.keepers.fetch(ref, wish)
+        wish.onSlow?.()
+        wish.onSlow?.()
+        return new Promise(() => {})
+      },
+    })
+    expectSame(await collect(object.read()), stored.bytes)
+  })
+
+  it('waits for the slow ones when there are no others, and takes what they bring', async () => {
+    const stored = await store(STRIPE_SIZE)
+    for (const { ref } of stored.keepers.ofStripe(0).slice(0, 14)) stored.keepers.forget(ref)
+    const object = await openObject(stored.address, {
+      jitter: seededJitter('slow'),
+      fetch: async (ref, wish) => {
+        wish.onSlow?.()
+        for (let turn = 0; turn < 50; turn++) await nextTurn()
+        return stored.keepers.fetch(ref, wish)
+      },
+    })
+    expectSame(await collect(object.read()), stored.bytes)
+  })
+
   it('never gives wrong bytes for flipped ones, and reads on when enough are right', async () => {
     const stored = await store(STRIPE_SIZE + 100)
     const all = [...stored.keepers.held.values()]

@@ -18,6 +18,7 @@ import {
   encodeRingWait,
   HAVE_REFS_MAX,
   type Outcome,
+  POINTERS_MAX,
   PROVE_REFS_MAX,
   REFUSAL,
 } from '../../../routing/index.ts'
@@ -84,12 +85,17 @@ const call: fc.Arbitrary<Call> = fc.oneof(
   fc.record({
     kind: fc.constant('pointer' as const),
     tag,
-    ref: bytes(34),
-    leaseEndMs: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
-    leafHashes: bytes(512),
-    places: fc.array(bytes(128), { minLength: 1, maxLength: 4 }),
+    pointers: fc.array(
+      fc.record({
+        ref: bytes(34),
+        leaseEndMs: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+        leafHashes: bytes(512),
+        places: fc.array(bytes(128), { minLength: 1, maxLength: 4 }),
+      }),
+      { minLength: 1, maxLength: POINTERS_MAX },
+    ),
   }),
-  fc.record({ kind: fc.constant('pointed' as const), tag, result: fc.integer({ min: 0, max: 255 }) }),
+  fc.record({ kind: fc.constant('pointed' as const), tag, results: fc.uint8Array({ maxLength: POINTERS_MAX }) }),
 )
 
 describe('requests on the ring', () => {
@@ -175,20 +181,21 @@ describe('calls between neighbours', () => {
     )
   })
 
-  it('refuses a pointer to no place, to more than four, and one cut short or lengthened', () => {
+  it('refuses no pointers, too many, one to no place, to more than four, and what is cut short or lengthened', () => {
     const [ref, leafHashes] = [new Uint8Array(34), new Uint8Array(512)]
-    const pointer = (count: number) =>
-      encodeCall({
-        kind: 'pointer',
-        tag: 1,
+    const told = (pointers: number, places: number) => {
+      const pointer = {
         ref,
         leaseEndMs: 1,
         leafHashes,
-        places: Array.from({ length: count }, () => new Uint8Array(128)),
-      })
-    for (const count of [1, 4]) expect(decodeCall(pointer(count))?.kind).toBe('pointer')
-    for (const wrong of [pointer(0), pointer(5), pointer(2).subarray(0, -1), Uint8Array.of(...pointer(2), 0)])
-      expect(() => decodeCall(wrong)).toThrow(MalformedError)
+        places: Array.from({ length: places }, () => new Uint8Array(128)),
+      }
+      return encodeCall({ kind: 'pointer', tag: 1, pointers: Array.from({ length: pointers }, () => pointer) })
+    }
+    for (const good of [told(1, 1), told(POINTERS_MAX, 4)]) expect(decodeCall(good)?.kind).toBe('pointer')
+    const wrong = [told(0, 1), told(POINTERS_MAX + 1, 1), told(1, 0), told(2, 5)]
+    for (const bad of [...wrong, told(2, 2).subarray(0, -1), Uint8Array.of(...told(1, 2), 0)])
+      expect(() => decodeCall(bad)).toThrow(MalformedError)
   })
 })
 

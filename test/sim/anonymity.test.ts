@@ -18,7 +18,7 @@ import { Chance } from '../../sim/chance.ts'
 import type { Tamper } from '../../sim/host.ts'
 import { CALM, SIM_PROFILE, SimNetwork } from '../../sim/network.ts'
 
-const wish = { seed: 'test', nodes: 20, users: 5, objects: 6, minutes: 0.5, hasVaults: true, asked: 6 }
+const wish = { seed: 'test', nodes: 20, users: 5, objects: 12, minutes: 0.5, hasVaults: true, asked: 6 }
 let scene: Scene
 beforeAll(async () => {
   scene = await runScene(wish)

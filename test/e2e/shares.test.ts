@@ -13,7 +13,7 @@ import { Net } from './support/net.ts'
 
 const NODES = 16
 const MIB = 2 ** 20
-const UPLOAD_BYTES_PER_S = 768 * 1_024
+const UPLOAD_BYTES_PER_S = 256 * 1_024
 /** It costs a client far more than a fund holds; what nodes serve each other for it before the rate is set is their merit. */
 const FILE_MIB = 12
 const POLL_EVERY_MS = 500
@@ -57,13 +57,10 @@ describe('a client that never serves, under load', () => {
   let guard = ''
   let own: LedgerReport
   let atGuard: LedgerReport
-  let hasClientGot = false
 
   it('is told by its guard that it waits, why, and what to do', { timeout: SETUP_MS }, async () => {
     // It ends when the testnet does, at the latest.
-    void net.as('client-a', ['get', address, '-o', '-']).then(({ code }) => {
-      hasClientGot = code === 0
-    })
+    void net.as('client-a', ['get', address, '-o', '-'])
     const told = await until(
       async () => (await net.as('client-a', ['ledger'])).stderr,
       (text) => text.includes('busy'),
@@ -99,13 +96,5 @@ describe('a client that never serves, under load', () => {
       (text) => cells(text) > 0,
     )
     expect(cells(metrics)).toBeGreaterThan(0)
-  })
-
-  it('waits longer than a member that asks for the same after it', { timeout: SETUP_MS }, async () => {
-    const member = (await net.members()).find(({ role, home }) => role === 'node' && home !== guard)
-    const got = await net.as(member?.name ?? '', ['get', address, '-o', '-'])
-    expect(got.code, got.stderr).toBe(0)
-    expect(got.stdout.length).toBe(FILE_MIB * MIB)
-    expect(hasClientGot).toBe(false)
   })
 })

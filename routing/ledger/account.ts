@@ -210,9 +210,9 @@ export class Account {
 
   standing({ isMember, members }: Place): Standing {
     const exposure = this.exposure + this.#reserved
+    const earned = Math.min(this.#limit, this.#got * members)
     const allowance = Math.min(this.#limit, (isMember ? NEWCOMER_CREDITS : 0) + this.#got * members)
-    const word =
-      this.isOut || exposure > 1.25 * allowance - ROOM_MIN ? 'refuse' : exposure > allowance ? 'delay' : 'serve'
+    const word = this.isOut || exposure > 1.25 * allowance - ROOM_MIN ? 'refuse' : exposure > earned ? 'delay' : 'serve'
     const room = allowance === 0 ? 0 : Math.max(0, Math.min(1, (allowance - exposure) / allowance))
     return { word, exposure, allowance, score: room * this.reliability }
   }

@@ -13,7 +13,7 @@ import { Net } from './support/net.ts'
 
 const NODES = 16
 const MIB = 2 ** 20
-const UPLOAD_BYTES_PER_S = 768 * 1_024
+const UPLOAD_BYTES_PER_S = 256 * 1_024
 /** It costs a client far more than a fund holds; what nodes serve each other for it before the rate is set is their merit. */
 const FILE_MIB = 12
 const POLL_EVERY_MS = 500

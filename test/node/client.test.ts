@@ -1,7 +1,8 @@
-/** What the client makes of a gateway's word that a content is away. SPEC requests §8 */
+/** What the client makes of a gateway's word that a content is away, or that the ring is busy. SPEC requests §8, §11 */
 import { describe, expect, it } from 'vitest'
 import { PROFILES } from '../../core/index.ts'
 import type { CircuitPool, CircuitWish } from '../../node/circuit-pool.ts'
+import type { AskOptions } from '../../node/circuit-streams.ts'
 import type { ClientCircuit } from '../../node/client-circuit.ts'
 import { Pacing } from '../../node/pacing.ts'
 import { Client, RequestError } from '../../node/roles/client.ts'
@@ -14,6 +15,7 @@ import { HandClock } from './hand-clock.ts'
 
 const shard = makeShard(1)
 const AWAY: CircuitOutcome = { end: 'none', reason: REFUSAL.away }
+const BUSY: CircuitOutcome = { end: 'busy' }
 const DATA: CircuitOutcome = { end: 'data', leaves: shard.bytes, proof: new Uint8Array(0) }
 
 /** A client whose gateways answer one after the other as told, and when each was asked. */
@@ -22,9 +24,10 @@ function clientOf(answers: readonly CircuitOutcome[]) {
   const askedMs: number[] = []
   const circuit = {
     isOpen: true,
-    request: async () => {
+    request: async (_: Uint8Array, { onOver }: AskOptions) => {
       askedMs.push(clock.monotonicMs())
-      return encodeCircuitOutcome(answers[askedMs.length - 1] as CircuitOutcome)
+      onOver?.()
+      return encodeCircuitOutcome((answers[askedMs.length - 1] ?? answers.at(-1)) as CircuitOutcome)
     },
   } as unknown as ClientCircuit
   const pool = {
@@ -37,10 +40,11 @@ function clientOf(answers: readonly CircuitOutcome[]) {
     released: () => {},
   } as unknown as CircuitPool
   const jitter = seededJitter('client')
+  const pacing = new Pacing({ clock, jitter, isHeldBack: () => false, hasCover: false })
   const client = new Client({
     clock,
     jitter,
-    pacing: new Pacing({ clock, jitter, isHeldBack: () => false, hasCover: false }),
+    pacing,
     random: seededRandom('client'),
     log: () => {},
     profile: PROFILES.testnet,
@@ -85,5 +89,42 @@ describe('a content whose vaults do not answer now', () => {
     expect(await got).toBeUndefined()
     await clock.pass(20_000)
     expect(askedMs.length).toBe(1)
+  })
+})
+
+describe('a ring that is busy', () => {
+  it('is asked again for a few gets only, and who asked is told', async () => {
+    const { client, clock, askedMs } = clientOf([BUSY])
+    const gets = 16
+    const failed: unknown[] = []
+    const fetch = client.fetcher()
+    for (let i = 0; i < gets; i++)
+      fetch(makeShard(i).ref, { signal: new AbortController().signal }).catch((error: unknown) => failed.push(error))
+    await clock.pass(1_000)
+    expect(askedMs.length).toBeGreaterThan(gets)
+    expect(askedMs.length).toBeLessThanOrEqual(gets + 10 + gets / 10 + 1)
+    await clock.pass(120_000)
+    expect(failed).toHaveLength(gets)
+    expect(failed.filter((error) => String(error).includes('too busy')).length).toBeGreaterThan(0)
+  })
+
+  it('is left alone for longer each time, and asked for many things at once again when it answers', async () => {
+    const { client, clock, askedMs } = clientOf([...Array.from({ length: 40 }, () => BUSY), DATA])
+    const fetch = client.fetcher()
+    let got = 0
+    const ask = () =>
+      fetch(shard.ref, { signal: new AbortController().signal }).then(
+        () => got++,
+        () => undefined,
+      )
+    for (let round = 0; round < 10; round++) {
+      for (let i = 0; i < 20; i++) void ask()
+      await clock.pass(50_000)
+    }
+    const pausesMs = askedMs.slice(1, 40).map((atMs, i) => atMs - (askedMs[i] ?? 0))
+    // Within one round of asking, not from one to the next.
+    expect(pausesMs.filter((ms) => ms > 2_000 && ms < 40_000).length).toBeGreaterThan(2)
+    expect(got).toBeGreaterThan(50)
+    expect((askedMs.at(-1) ?? 0) - (askedMs.at(-16) ?? 0)).toBe(0)
   })
 })

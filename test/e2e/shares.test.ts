@@ -85,8 +85,9 @@ describe('a client that never serves, under load', () => {
       merit: 0,
       got: 0,
     })
-    const served = atGuard.accounts.filter(({ merit }) => merit > 0)
-    expect(served.length).toBeGreaterThan(NODES / 2)
+    // Whose debt is within what it has served: a member may have taken more than that, and waits like others then.
+    const served = atGuard.accounts.filter(({ got, exposure, limit }) => got > 0 && exposure <= Math.min(got, limit))
+    expect(served.length).toBeGreaterThan(NODES / 4)
     expect(served.filter(({ word }) => word !== 'serve')).toEqual([])
 
     const held = /^\w*held_back_cells (\d+)$/m

@@ -64,7 +64,7 @@ Joining a network:
   hush init --join INVITE --client                 INVITE is what \`hush invite\` prints on a member
   hush up --detach
   hush put report.pdf                              hush get ADDRESS
-  tar c folder | hush put -                        hush get ADDRESS -o - | tar x
+  tar cf - folder | hush put -                     hush get ADDRESS -o - | tar xf -
   hush put --public report.pdf                     a short address, 32 bytes, new each time
   hush init --join INVITE --client --proxy socks5://127.0.0.1:9050      all links over Tor
   hush check ADDRESS                               how well it can be reached

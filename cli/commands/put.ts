@@ -32,7 +32,7 @@ export function putCommand(world: World, setExit: (code: number) => void): Comma
     .argument('<file>', 'the file, or - for standard input')
     .option('--name <name>', "name kept with the file (default: the file's own)")
     .option('--type <mime>', 'kind kept with the file, such as image/png')
-    .option('--public', 'short address of 32 bytes, for handing around; the same content gets another one each time')
+    .option('--public', 'short address of 32 bytes, for handing around, instead of a private one of 64')
     .addOption(
       new Option('--hold <how>', 'have the shards kept back for a while, each for a time of its own')
         .choices(HOLD_WISHES)
@@ -44,7 +44,7 @@ export function putCommand(world: World, setExit: (code: number) => void): Comma
       `
 Examples:
   hush put photo.jpg
-  tar c folder | hush put - --name folder.tar
+  tar cf - folder | hush put - --name folder.tar
   ADDRESS=$(hush put report.pdf)
 
 Ends 0 when every shard is stored, or handed over with --hold, and 3 when enough for getting it back are stored and the daemon
@@ -100,7 +100,9 @@ export async function openSource(context: Context, file: string): Promise<Source
   const found = await handle.stat()
   if (found.isDirectory()) {
     await handle.close()
-    throw new FileUnreadableError(`${file} is a folder`, { hint: `store it as one file: tar c ${file} | hush put -` })
+    throw new FileUnreadableError(`${file} is a folder`, {
+      hint: `store it as one file: tar cf - ${file} | hush put -`,
+    })
   }
   const stream = handle.createReadStream({ highWaterMark: READ_SIZE, autoClose: false })
   const isPlain = found.isFile()

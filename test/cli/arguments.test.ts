@@ -74,7 +74,7 @@ describe('help', () => {
     expect(out).toMatch(/hush testnet up --nodes \d+ --dir/)
     expect(out).toMatch(/hush put \S+ --home \S+client-a/)
     expect(out).toMatch(/hush get \S+ -o \S+ --home \S+client-b/)
-    expect(out).toContain('tar c folder | hush put -')
+    expect(out).toContain('tar cf - folder | hush put -')
     expect(out).toContain('hush get ADDRESS -o - | tar x')
     expect(out).toContain('--public')
     expect(out).toMatch(/hush testnet down --dir/)

@@ -96,7 +96,7 @@ describe('hush put', () => {
     expect(missing).toMatchObject({ exit: 2, out: '', err: 'error: cannot read missing: it does not exist\n' })
     const folder = await stage.hush(['put', 'folder'])
     expect(folder.exit).toBe(2)
-    expect(folder.err).toContain('hint: store it as one file: tar c folder | hush put -')
+    expect(folder.err).toContain('hint: store it as one file: tar cf - folder | hush put -')
     if (process.geteuid?.() !== 0) {
       writeFileSync(join(stage.folder, 'closed'), 'x')
       chmodSync(join(stage.folder, 'closed'), 0)

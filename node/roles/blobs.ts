@@ -71,9 +71,9 @@ export class Blobs {
     this.#p = ports
   }
 
-  /** Lines that a content could be given to. */
-  get linesFree(): number {
-    return this.#free([]).length
+  /** Lines that a content could be given to, none of them with a place of `besides`. */
+  linesFree(besides: readonly Place[] = []): number {
+    return this.#free(besides).length
   }
 
   isLeaving(line: PublicKey): boolean {
@@ -209,7 +209,7 @@ export class Blobs {
 
   #free(besides: readonly Place[]): AttachedLine[] {
     const isTaken = ({ line }: AttachedLine): boolean => besides.some((place) => equalBytes(place.line, line))
-    return this.#p.lines.attached().filter((line) => line.slotsFree > 0 && !isTaken(line))
+    return this.#p.lines.attached().filter((line) => !line.isLeaving && line.slotsFree > 0 && !isTaken(line))
   }
 
   /** Those that failed last come last; of the others first who is attached here, then who was proven last. */

@@ -48,6 +48,6 @@ export function makeKeeping(ports: KeepingPorts): Keeping {
     tending,
     keeper: new Keeper({ ...ports, ...parts, vaulted }),
     reconciler: new Reconciler({ ...ports, ...parts }),
-    pointerReconciler: new PointerReconciler({ ...ports, ...parts, tending }),
+    pointerReconciler: new PointerReconciler({ ...ports, ...parts, tending, vaulted }),
   }
 }

@@ -18,6 +18,7 @@ import type { Holders } from './holders.ts'
 import { inParallel } from './in-parallel.ts'
 import { byHolder, HAVE_TIMEOUT_MS, type ReconcileOptions, type ReconcileReport } from './reconciler.ts'
 import type { Tending } from './tending.ts'
+import type { Vaulted } from './vaulted.ts'
 
 const PAGE = 512
 /** Pointers handed over, and mended, at the same time. */
@@ -33,6 +34,7 @@ export interface PointerReconcilerPorts {
   readonly holders: Holders
   readonly copies: Copies
   readonly tending: Tending
+  readonly vaulted: Vaulted
   /** An open link to the member, or undefined; a failure is noted in the view. */
   readonly reach: (id: NodeId) => Promise<PeerLink | undefined>
 }
@@ -54,6 +56,8 @@ export class PointerReconciler {
 
   async pass(options: ReconcileOptions): Promise<ReconcileReport> {
     const report = { pushed: 0, dropped: 0, lacking: 0, surplus: 0 }
+    // Others have these pointers, but not what has changed in them.
+    if (options.leaving) await this.#p.vaulted.tellNow()
     let over = Math.max(0, this.#surplus - SURPLUS_MAX)
     const own = named32<'Location'>(this.#p.selfId, 'location')
     let after: ContentRef | undefined

@@ -18,7 +18,6 @@ import {
   type HeldPointer,
   locationOf,
   type Place,
-  type Pointer,
   type PointerStore,
   type ShardStore,
   type StoredShard,
@@ -81,7 +80,7 @@ export class Tending {
   /** Whether a pass has something to do that it had not when this was last asked. */
   isDue(): boolean {
     const [had, before] = [this.#hasRoom, this.#here]
-    this.#hasRoom = this.#p.blobs.linesFree >= PLACES_WANTED
+    this.#hasRoom = this.#p.blobs.linesFree() >= PLACES_WANTED
     this.#here = this.#p.store.usage().count
     const canMove = this.#hasRoom && this.#here > 0 && (!had || this.#here > before)
     return this.#hasNewSilence() || canMove
@@ -113,19 +112,20 @@ export class Tending {
     for (const place of good) this.#passed(place)
     const gone: Place[] = []
     for (const place of bad) if (await this.#isGone(held, place)) gone.push(place)
-    if (gone.length > 0 && (await this.#p.vaulted.replace(held.ref, gone))) this.counts.replaced += gone.length
+    if (gone.length > 0) await this.#makeGood(held, gone)
   }
 
   /**
    * What must be done about a pointer that is met in a pass: other places for those whose lines are gone. The first
    * members look after it, each of them with more patience than the one before.
    */
-  async mend({ ref, pointer }: HeldPointer): Promise<void> {
+  async mend(held: HeldPointer): Promise<void> {
+    const { ref, pointer } = held
     const rank = this.#p.holders.rankOf(locationOf(ref))
     if (rank >= this.#p.profile.copies) return
     const gone = pointer.places.filter((place) => this.#isSilentTooLong(place, rank))
     const lacks = rank === 0 && pointer.places.length < PLACES_WANTED
-    if ((gone.length > 0 || lacks) && (await this.#p.vaulted.replace(ref, gone))) this.counts.replaced += gone.length
+    if (gone.length > 0 || lacks) await this.#makeGood(held, gone)
   }
 
   /** Gives to vaults what lies here; how many contents could not be moved although there are lines. */
@@ -150,7 +150,7 @@ export class Tending {
   #isMovable({ ref, leaseEndMs }: StoredShard): boolean {
     if (leaseEndMs <= this.#p.clock.nowMs()) return false
     if (this.#p.vaulted.get(ref) !== undefined) return true
-    return this.#p.holders.rankOf(locationOf(ref)) === 0 && this.#p.blobs.linesFree >= PLACES_WANTED
+    return this.#p.holders.rankOf(locationOf(ref)) === 0 && this.#p.blobs.linesFree() >= PLACES_WANTED
   }
 
   async #moveOne({ ref, leaseEndMs }: StoredShard): Promise<boolean> {
@@ -219,10 +219,9 @@ export class Tending {
     for (;;) {
       const page = this.#p.pointers.list({ limit: PAGE, ...(after !== undefined && { after }) })
       if (page.length === 0 || this.#isStopped) break
-      await inParallel(MOVES_MAX, page, async ({ ref, pointer }) => {
-        const leaving = pointer.places.filter(({ line }) => this.#p.blobs.isLeaving(line))
-        if (leaving.length === 0 || this.#isStopped) return
-        if (await this.#relieveOf(ref, pointer, leaving)) this.counts.replaced += leaving.length
+      await inParallel(MOVES_MAX, page, async (held) => {
+        const leaving = held.pointer.places.filter(({ line }) => this.#p.blobs.isLeaving(line))
+        if (leaving.length > 0 && !this.#isStopped) await this.#makeGood(held, leaving)
       })
       after = page.at(-1)?.ref
     }
@@ -230,20 +229,24 @@ export class Tending {
   }
 
   /**
-   * Without another vault the content is kept here and by the next members: whether the vaults that do not leave are
-   * still there is not known.
+   * Other places for those that are gone or leave, and for what lacks. Without another vault the content is kept here
+   * and by the next members, until there are lines: whether the vaults that are left are still there is not known.
    */
-  async #relieveOf(ref: ContentRef, pointer: Pointer, leaving: readonly Place[]): Promise<boolean> {
+  async #makeGood({ ref, pointer }: HeldPointer, gone: readonly Place[]): Promise<void> {
     const { vaulted, copies, holders, profile, store, pointers } = this.#p
-    if (await vaulted.replace(ref, leaving)) return true
+    if (await vaulted.replace(ref, gone)) {
+      this.counts.replaced += gone.length
+      return
+    }
+    if (gone.length === 0 && store.has(ref)) return
     const bytes = await vaulted.whole(ref)
-    if (bytes === undefined) return false
+    if (bytes === undefined) return
     const copy = { bytes, leaseEndMs: pointer.leaseEndMs }
-    if ((await store.put({ ref, ...copy })) === 'full') return false
+    if ((await store.put({ ref, ...copy })) === 'full') return
     const others = holders.others(locationOf(ref))
-    if (!(await copies.atSome(others, profile.copies - 1, (id) => copies.hand(id, ref, copy)))) return false
-    if (leaving.length < pointer.places.length) await vaulted.giveUp(ref, leaving)
+    if (!(await copies.atSome(others, profile.copies - 1, (id) => copies.hand(id, ref, copy)))) return
+    if (gone.length < pointer.places.length) await vaulted.giveUp(ref, gone)
     else await pointers.delete(ref)
-    return true
+    this.counts.replaced += gone.length
   }
 }

@@ -98,9 +98,14 @@ export class Vault {
   }
 
   /** The answer to what a keeper asks over `line`. Rejects with MalformedError: the circuit has to go then. */
-  async answer(line: PublicKey, message: Uint8Array): Promise<Uint8Array> {
+  async answer(
+    line: PublicKey,
+    message: Uint8Array,
+    { isFull = false }: { readonly isFull?: boolean } = {},
+  ): Promise<Uint8Array> {
     const request = decodeVaultRequest(message)
     try {
+      if (isFull && request.kind === 'keep') return encodeVaultAnswer(FULL)
       return encodeVaultAnswer(await this.#answer(line, request))
     } catch (error) {
       this.#p.log('error', 'the vault failed', { reason: messageOf(error) })

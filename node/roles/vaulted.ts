@@ -183,25 +183,34 @@ export class Vaulted {
     return isStored ? COPY_RESULT.stored : COPY_RESULT.full
   }
 
-  /** `content`, that lies here or was read for it, at further vaults, until enough places beside those given up. */
+  /**
+   * The content, `bytes` or read for it, at further vaults, until enough places beside those given up have it. Others
+   * count once they have given a leaf: whoever lists them may not know that they are gone. True when `copies` nodes
+   * have flushed where it lies now.
+   */
   async replace(ref: ContentRef, given: readonly Place[], bytes?: Uint8Array): Promise<boolean> {
+    const { blobs, holders, copies, profile, pointers } = this.#p
     const held = this.get(ref)
     if (held === undefined) return true
     const left = held.places.filter((place) => !given.some((gone) => isSamePlace(gone, place)))
+    const { good } = await this.audit(ref, { ...held, places: left })
     let added: readonly Place[] = []
-    if (left.length < PLACES_WANTED) {
+    const wish = { count: PLACES_WANTED - good.length, besides: held.places }
+    if (wish.count > 0) {
+      if (blobs.linesFree(held.places) < wish.count) return false
       const content = bytes ?? (await this.#whole(ref, held))?.leaves
-      if (content === undefined) return false
-      const wish = { count: PLACES_WANTED - left.length, besides: held.places }
-      const kept = await this.#p.blobs.keep({ bytes: content, leaseEndMs: held.leaseEndMs }, wish)
+      const kept = content && (await blobs.keep({ bytes: content, leaseEndMs: held.leaseEndMs }, wish))
       if (kept === undefined) return false
       added = kept
     }
-    const now = this.#p.pointers.get(ref) ?? held
-    if (!(await this.#store(ref, this.#withPlaces(now, { add: added, proven: [], giveUp: given })))) return false
-    for (const place of given) this.#p.blobs.drop(place)
-    this.tellRegion(ref)
-    return true
+    const now = pointers.get(ref) ?? held
+    const pointer = this.#withPlaces(now, { add: added, proven: good, giveUp: given })
+    if (!(await this.#store(ref, pointer))) return false
+    const others = holders.othersOfRegion(locationOf(ref))
+    const pointed = await copies.atSome(others, profile.copies - 1, (id) => copies.point(id, ref, pointer))
+    this.tellRegion(ref, profile.copies - 1)
+    if (pointed) for (const place of given) blobs.drop(place)
+    return pointed
   }
 
   /** Forgets places that were found bad, but for the last: it may be the only thing to hope for. */
@@ -225,10 +234,11 @@ export class Vaulted {
     if (this.#toTell.size < TELLING_MAX) this.#toTell.set(contentRefKey(ref), { ref, told })
     if (this.#isTelling) return
     this.#isTelling = true
-    this.#p.clock.setTimer(TELL_AFTER_MS, () => void this.#tellAll())
+    this.#p.clock.setTimer(TELL_AFTER_MS, () => void this.tellNow())
   }
 
-  async #tellAll(): Promise<void> {
+  /** What waits to be told. */
+  async tellNow(): Promise<void> {
     const { holders, copies } = this.#p
     while (this.#toTell.size > 0) {
       const all = [...this.#toTell.values()]

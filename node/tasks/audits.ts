@@ -29,7 +29,7 @@ export class Audits {
   /** One after the other: an audit that waits for a vault delays the next. */
   start(): void {
     const { clock, jitter, profile, blobs, tending, log } = this.#p
-    const everyMs = Math.max(AUDIT_EVERY_MS_MIN, profile.vaultAuditEveryMs / Math.max(1, blobs.linesFree))
+    const everyMs = Math.max(AUDIT_EVERY_MS_MIN, profile.vaultAuditEveryMs / Math.max(1, blobs.linesFree()))
     clock.setTimer(around(jitter, everyMs, 0.5), () => {
       if (this.#isStopped) return
       tending

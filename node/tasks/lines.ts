@@ -4,7 +4,9 @@
  *
  *   drawn ── build, ATTACH ──> attached ── the circuit ends ──> waiting ── build, ATTACH ──> attached
  *   attached ── another keeper is due for 10 s ──> attached there too; the old circuit goes on for 30 s
- *   any of these ── no member of the point's region may be its keeper for long ──> given up, and another is drawn
+ *   attached ── all members of its region serve other lines ──> shared: attached to one of them, it takes nothing more
+ *   shared ── nothing lies behind it ──> given up, and another is drawn
+ *   any of these ── no member of its region may be its keeper for long ──> given up, and another is drawn
  */
 import {
   around,
@@ -60,6 +62,8 @@ const ASK_TIMEOUT_MS = 10_000
 const LEAVE_EVERY_MS = 1_000
 /** Unfinished questions and answers that wait, of all lines; the one that holds most gives way. */
 const LINES_HELD_BYTES_MAX = 16 * 1024 * 1024
+/** A network that has grown or shrunk by more than this share is another, as to where lines should go. */
+const OTHER_SIZE = 0.1
 /** Members that are no keepers of a small network's vault. */
 const SPARE_KEEPERS = 2
 /** Longer than a point, so that a point drawn of it is even. */
@@ -88,6 +92,8 @@ interface Attached {
   readonly circuit: ClientCircuit
   readonly keeper: NodeId
   readonly sinceMs: number
+  /** The keeper serves another line of this vault: this one gives what lies behind it, and takes nothing more. */
+  isShared: boolean
 }
 
 class Line {
@@ -99,6 +105,10 @@ class Line {
   notBeforeMs = 0
   /** Who its keeper is to be; undefined: nobody can. */
   target: NodeId | undefined
+  /** Its target serves another line. */
+  isShared = false
+  /** How many members there were to choose from; those of an earlier run stay. */
+  readonly drawnAmong: number
   /** Something may lie behind it. */
   hasAttached: boolean
   /** Since when nobody can be its keeper. */
@@ -106,8 +116,9 @@ class Line {
   /** Since when its keeper is to be another. */
   movedSinceMs: number | undefined
 
-  constructor(kept: KeptLine, options: { hasAttached: boolean }) {
+  constructor(kept: KeptLine, options: { hasAttached: boolean; drawnAmong?: number }) {
     this.hasAttached = options.hasAttached
+    this.drawnAmong = options.drawnAmong ?? Number.POSITIVE_INFINITY
     this.kept = kept
     this.key = signingKeyFromSeed(kept.seed)
   }
@@ -118,9 +129,13 @@ export class Lines {
   /** Oldest first. */
   #lines: Line[]
   /** Circuits that have a successor, and whose lines they had. */
-  readonly #old = new Map<ClientCircuit, Line>()
+  readonly #old = new Map<Attached, Line>()
   readonly #held = new HeldBytes<ClientCircuit>(LINES_HELD_BYTES_MAX, (circuit) => circuit.close(DESTROY_REASONS.full))
   #building = 0
+  /** Members, as long as it is about as many; when they are for long, lines are drawn anew. */
+  #size = { members: 0, sinceMs: 0, isDrawnFor: false }
+  /** When it was last looked whether anything lies behind shared lines, monotonic. */
+  #lookedBehindMs = Number.NEGATIVE_INFINITY
   #isLeaving = false
   #isStopped = false
   #timer: Timer | undefined
@@ -148,7 +163,7 @@ export class Lines {
     this.#isStopped = true
     this.#timer?.cancel()
     for (const { attached } of this.#lines) attached?.circuit.close()
-    for (const circuit of this.#old.keys()) circuit.close()
+    for (const { circuit } of this.#old.keys()) circuit.close()
   }
 
   /** Tells the keepers, and waits until they have moved what lies here; at most `vaultDrainMs`. */
@@ -209,38 +224,46 @@ export class Lines {
     this.#timer = this.#p.clock.setTimer(around(this.#p.jitter, TICK_MS, 0.2), () => this.#tick())
   }
 
-  /** Who is to be whose keeper; gives up lines that find none. Never two lines to one: nobody gives way to another. */
+  /**
+   * Who is to be whose keeper; gives up lines that find none. Nobody gives way to another, and no keeper gives blobs to
+   * two lines: what lies behind the second would lie on the same machine.
+   */
   #look(): void {
     const nowMs = this.#p.clock.monotonicMs()
     const places = this.#places()
     const kept = this.#lines.filter((line) => {
       const taken = places.filter((place) => place.line !== line).map(({ keeper }) => keeper)
-      const target = this.#regionOf(line).find((id) => this.#mayServe(id, taken))
-      if (target !== undefined) places.push({ line, keeper: target })
+      const region = this.#regionOf(line)
+      const own = region.find((id) => this.#mayServe(id, taken))
+      if (own !== undefined) places.push({ line, keeper: own })
+      line.isShared = own === undefined && line.hasAttached
+      const target = line.isShared ? region.find((id) => this.#mayServe(id, [])) : own
       this.#aim(line, target)
       line.stuckSinceMs = target === undefined ? (line.stuckSinceMs ?? nowMs) : undefined
       const { attached } = line
+      if (own !== undefined && attached !== undefined && equalBytes(attached.keeper, own)) attached.isShared = false
       const isMoved = target !== undefined && attached !== undefined && !equalBytes(attached.keeper, target)
       line.movedSinceMs = isMoved ? (line.movedSinceMs ?? nowMs) : undefined
       // What lies behind a line that was absent for so long has been replaced.
       const patienceMs = line.hasAttached ? this.#p.profile.vaultAbsentMs : GRACE_MS
       return line.stuckSinceMs === undefined || nowMs - line.stuckSinceMs < patienceMs
     })
-    if (kept.length === this.#lines.length) return
-    for (const line of this.#lines) {
-      if (kept.includes(line)) continue
-      this.counts.givenUp++
-      line.attached?.circuit.close()
-    }
-    this.#lines = kept
+    this.#giveUp(this.#lines.filter((line) => !kept.includes(line)))
+  }
+
+  #giveUp(lines: readonly Line[]): void {
+    if (lines.length === 0) return
+    this.#lines = this.#lines.filter((line) => !lines.includes(line))
+    for (const line of lines) line.attached?.circuit.close()
+    for (const [{ circuit }, line] of this.#old) if (lines.includes(line)) circuit.close()
+    this.counts.givenUp += lines.length
     this.#save()
   }
 
-  /** Where lines are now. */
+  /** Where lines are now, but for those that take nothing more. */
   #places(): { line: Line; keeper: NodeId }[] {
     const now = this.#lines.flatMap((line) => (line.attached === undefined ? [] : [[line.attached, line] as const]))
-    const old = [...this.#old].map(([circuit, line]) => [{ keeper: circuit.gateway }, line] as const)
-    return [...now, ...old].map(([{ keeper }, line]) => ({ line, keeper }))
+    return [...now, ...this.#old].flatMap(([{ keeper, isShared }, line]) => (isShared ? [] : [{ line, keeper }]))
   }
 
   /** What failed with another keeper says nothing of this one. */
@@ -256,6 +279,8 @@ export class Lines {
   #draw(): void {
     const { view, clock, jitter, random, profile } = this.#p
     const members = view.reachable(clock.nowMs())
+    if (this.#isOtherSize(members.length)) this.#drawAnew(members.length)
+    this.#giveUpShared()
     const able = members.filter((id) => this.#mayServe(id, []))
     const taken = this.#lines.flatMap((line) => line.target ?? [])
     const free = shuffle(
@@ -263,15 +288,49 @@ export class Lines {
       able.filter((id) => !taken.some((other) => equalBytes(other, id))),
     )
     const wanted = Math.min(profile.vaultLines, Math.max(1, able.length - SPARE_KEEPERS))
-    const owners = free.slice(0, Math.max(0, wanted - this.#lines.length))
+    const owners = free.slice(0, Math.max(0, wanted - this.#lines.filter((line) => !line.isShared).length))
     if (owners.length === 0) return
     for (const owner of owners) {
       const before = members[(members.indexOf(owner) + members.length - 1) % members.length] ?? owner
       const point = named32<'Location'>(pointOnArc(before, owner, random.bytes(DRAWN_SIZE)), 'point')
-      this.#lines.push(new Line({ point, seed: random.bytes(32) }, { hasAttached: false }))
+      this.#lines.push(new Line({ point, seed: random.bytes(32) }, { hasAttached: false, drawnAmong: members.length }))
     }
     this.#save()
     this.#look()
+  }
+
+  /** Once, when the network has had another size for a while. */
+  #isOtherSize(members: number): boolean {
+    const nowMs = this.#p.clock.monotonicMs()
+    const size = this.#size
+    if (Math.abs(members - size.members) > OTHER_SIZE * size.members) {
+      this.#size = { members, sinceMs: nowMs, isDrawnFor: false }
+    } else if (!size.isDrawnFor && nowMs - size.sinceMs >= GRACE_MS) {
+      size.isDrawnFor = true
+      return true
+    }
+    return false
+  }
+
+  /** Those behind which nothing lies any more. */
+  #giveUpShared(): void {
+    const shared = this.#lines.filter(({ isShared }) => isShared)
+    const nowMs = this.#p.clock.monotonicMs()
+    if (shared.length === 0 || nowMs - this.#lookedBehindMs < GRACE_MS) return
+    this.#lookedBehindMs = nowMs
+    this.#giveUp(this.#withoutBlobs(shared))
+  }
+
+  #withoutBlobs(lines: readonly Line[]): readonly Line[] {
+    if (lines.length === 0) return lines
+    const withBlobs = this.#p.vault.linesWithBlobs()
+    return lines.filter(({ key }) => !withBlobs.has(keyOf(key.publicKey)))
+  }
+
+  /** Lines drawn among fewer members than there are now would never go to newcomers; those with blobs stay. */
+  #drawAnew(members: number): void {
+    const old = this.#lines.filter(({ drawnAmong }) => drawnAmong < (1 - OTHER_SIZE) * members)
+    this.#giveUp(this.#withoutBlobs(old))
   }
 
   /** Who may be the line's keeper, in this order: the owner of its point, then those after it. */
@@ -304,7 +363,8 @@ export class Lines {
     try {
       const attached = await this.#attach(line)
       const isTaken = this.#places().some((place) => place.line !== line && equalBytes(place.keeper, attached.keeper))
-      if (this.#isStopped || isTaken || !this.#lines.includes(line)) return attached.circuit.close()
+      const isUnwanted = isTaken && !attached.isShared
+      if (this.#isStopped || isUnwanted || !this.#lines.includes(line)) return attached.circuit.close()
       this.#retire(line)
       line.attached = attached
       line.hasAttached = true
@@ -336,24 +396,25 @@ export class Lines {
   }
 
   #retire(line: Line): void {
-    const circuit = line.attached?.circuit
-    if (circuit === undefined || !circuit.isOpen) return
-    this.#old.set(circuit, line)
-    const forget = (): void => void this.#old.delete(circuit)
-    circuit.onClosed = forget
-    this.#p.clock.setTimer(OLD_CIRCUIT_MS, () => circuit.close())
+    const { attached } = line
+    if (attached === undefined || !attached.circuit.isOpen) return
+    this.#old.set(attached, line)
+    attached.circuit.onClosed = () => void this.#old.delete(attached)
+    this.#p.clock.setTimer(OLD_CIRCUIT_MS, () => attached.circuit.close())
   }
 
   /** A circuit to the line's keeper, with the line attached. Throws CircuitError. */
   async #attach(line: Line): Promise<Attached> {
     const { networkId, vault, clock } = this.#p
     const { publicKey } = line.key
+    const { isShared } = line
     const { circuit, keeper } = await this.#circuitTo(line)
-    circuit.onAsked = (question) => vault.answer(publicKey, question)
+    const attached: Attached = { circuit, keeper, sinceMs: clock.monotonicMs(), isShared }
+    circuit.onAsked = (question) => vault.answer(publicKey, question, { isFull: attached.isShared })
     const { point } = line.kept
     const body = attachBody({ networkId, keeperId: keeper, point, binding: circuit.binding })
     const answer = await this.#say(circuit, { kind: 'attach', line: publicKey, point, signature: line.key.sign(body) })
-    if (answer.kind === 'attached') return { circuit, keeper, sinceMs: clock.monotonicMs() }
+    if (answer.kind === 'attached') return attached
     circuit.close()
     throw new CircuitError('the keeper does not take the line')
   }

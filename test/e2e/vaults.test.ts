@@ -18,9 +18,9 @@ import { filesBelow, found, type Needles, spelled } from './support/roles.ts'
 const NODES = 20
 /** Of all shards, what has to lie with two vaults. */
 const SHARE_MIN = 0.95
-/** Lines that all keepers but so many have before anything is put. */
-const LINES_MIN = 3
-const FEW_LINES = 0.1
+/** Lines that all keepers but one in twenty have before anything is put. */
+const LINES_MIN = 2
+const FEW_LINES = 0.05
 const SIZES = [1, 64_000, 3 * STRIPE_SIZE + 12_345]
 
 let net: Net
@@ -86,12 +86,15 @@ async function needles(): Promise<Needles> {
 
 describe('what is put where there are vaults', () => {
   it('lies with two of them, all but a twentieth at most, and nothing is left with keepers for that', async () => {
-    const counts = await withDisks((disks) => refs.map((ref) => disks.vaultsOf(ref)))
-    const share = counts.filter((count) => count >= 2).length / counts.length
-    console.info(`${(100 * share).toFixed(1)} % of ${counts.length} shards lie with two vaults`)
-    expect(counts.length).toBeGreaterThan(3 * 22)
-    expect(share).toBeGreaterThanOrEqual(SHARE_MIN)
-  })
+    const share = async (): Promise<number> => {
+      const counts = await withDisks((disks) => refs.map((ref) => disks.vaultsOf(ref)))
+      return counts.filter((count) => count >= 2).length / counts.length
+    }
+    expect(refs.length).toBeGreaterThan(3 * 22)
+    console.info(`${(100 * (await share())).toFixed(1)} % of ${refs.length} shards lie with two vaults`)
+    // A keeper with one line has its contents moved once it has more.
+    await expect.poll(share, { timeout: 60_000, interval: 1_000 }).toBeGreaterThanOrEqual(SHARE_MIN)
+  }, 90_000)
 
   it('cannot be told from a seized vault: neither bytes, nor names, nor places, nor a key beside what it opens', async () => {
     const wanted = await needles()
@@ -125,8 +128,8 @@ describe('what is put where there are vaults', () => {
 
   it('loses nothing when nodes leave with notice, one after another', async () => {
     // What the killed ones took along is made good first.
-    const twice = () => withDisks((disks) => refs.filter((ref) => disks.vaultsOf(ref) === 1).length)
-    await expect.poll(twice, { timeout: 180_000, interval: 3_000 }).toBe(0)
+    const once = () => withDisks((disks) => refs.filter((ref) => disks.known(ref) === 1).length)
+    await expect.poll(once, { timeout: 180_000, interval: 3_000 }).toBe(0)
     const before = await withDisks((disks) => refs.filter((ref) => disks.copies(ref) > 0))
     const leavers = shuffle(seededJitter('leavers'), await net.liveNodes()).slice(0, 5)
     for (const name of leavers) expect(await net.as(name, ['down'])).toMatchObject({ code: 0 })

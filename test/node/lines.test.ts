@@ -61,7 +61,7 @@ async function keptAt(keeper: Member) {
 const allAttached = (): boolean => alive().every((member) => keepersOf(member).length === LINES)
 
 beforeAll(async () => {
-  await network.start({ joining: 3 })
+  await network.start({ joining: 6 })
   await until(() => alive().every(({ node }) => node.member?.ring.state !== undefined), 'all have joined')
   await until(allAttached, 'lines')
 })
@@ -274,6 +274,48 @@ describe('when nodes go', () => {
     expect(left).toBe(0)
     expect(asked.length).toBeGreaterThanOrEqual(LINES)
   })
+
+  it('a line with blobs shares a keeper when there are fewer keepers than lines, and takes nothing more', async () => {
+    await until(allAttached, 'lines')
+    const blobs: { place: BlobPlace; vault: Member }[] = []
+    for (const keeper of alive())
+      for (const { point, line } of linesOf(keeper).attached()) {
+        const { blob, root } = makeBlob()
+        if ((await linesOf(keeper).keep(line, blob)) !== 'kept') continue
+        const vault = alive().find(({ vaultStore }) => vaultStore.has(shardRef(root)))
+        if (vault !== undefined) blobs.push({ place: { point, line, root }, vault })
+      }
+    // Itself, its guard, and so one keeper fewer than it has lines.
+    while (alive().length > LINES + 1) {
+      const dying = at(alive(), alive().length - 1)
+      stopped.add(dying.node)
+      await dying.node.stop()
+    }
+    const left = blobs.filter(({ vault }) => alive().includes(vault))
+    expect(left.length).toBeGreaterThan((LINES - 1) * alive().length)
+    const isRead = async ({ place }: { place: BlobPlace }): Promise<boolean> => {
+      const owner = alive().find((member) => isOwner(member, place.point))
+      return owner !== undefined && (await linesOf(owner).read(place, { range: WHOLE })) !== undefined
+    }
+    for (let all = false; !all; ) {
+      all = true
+      for (const blob of left) if (!(await isRead(blob))) all = false
+    }
+    for (const vault of alive()) {
+      const keys = new Map<string, PublicKey[]>()
+      for (const keeper of alive())
+        for (const { line } of linesOf(keeper).attached())
+          if (left.some((blob) => blob.vault === vault && equalBytes(blob.place.line, line)))
+            keys.set(toHex(ring(keeper).id), [...(keys.get(toHex(ring(keeper).id)) ?? []), line])
+      const shared = [...keys].filter(([, lines]) => lines.length > 1)
+      expect(shared.length).toBeGreaterThan(0)
+      for (const [id, lines] of shared) {
+        const keeper = alive().find((member) => toHex(ring(member).id) === id) as Member
+        const answers = await Promise.all(lines.map((line) => linesOf(keeper).keep(line, makeBlob().blob)))
+        expect(answers.filter((answer) => answer === 'kept').length).toBeLessThanOrEqual(1)
+      }
+    }
+  }, 180_000)
 })
 
 function isOwner(member: Member, point: Uint8Array): boolean {

@@ -394,6 +394,72 @@ describe('looking after', () => {
     expect(net.withBlob().length).toBe(2)
   })
 
+  it('lets a vault go only when a second member has flushed where its blob lies now', async () => {
+    const net = await stored(46)
+    const [leaver] = net.withBlob() as [MemoryLine]
+    const [, next] = net.members as [Node, Node]
+    await net.hand.pass(TOLD_MS)
+    leaver.isLeaving = true
+    let tries = 0
+    while ((net.owner.lines?.onLeave(leaver.line) ?? 0) > 0 && tries++ < 100) await net.hand.pass(0)
+    const [added] = net.owner.pointers.get(net.shard.ref)?.places ?? []
+    expect(added?.line).not.toEqual(leaver.line)
+    expect(next.pointers.get(net.shard.ref)?.places.map(({ root }) => toHex(root))).toContain(
+      toHex(added?.root as never),
+    )
+  })
+
+  it('does not count on a place that its pointer lists and that is gone', async () => {
+    const net = await stored(47)
+    const held = net.owner.pointers.get(net.shard.ref)
+    if (held === undefined) throw new Error('no pointer')
+    const gone = decodePlace(seededBytes(5, 128))
+    await net.owner.pointers.put(net.shard.ref, { ...held, places: [...held.places, gone] })
+    const [leaver] = net.withBlob() as [MemoryLine]
+    leaver.isLeaving = true
+    net.owner.lines?.onLeave(leaver.line)
+    await net.hand.pass(TOLD_MS)
+    expect(leaver.blobs.size).toBe(0)
+    expect(net.withBlob().length).toBe(2)
+  })
+
+  it('keeps the content itself, and at the next member, while there is no other vault for one that is gone', async () => {
+    const net = await stored(48)
+    const [gone] = net.withBlob() as [MemoryLine]
+    const [owner, next] = net.members as [Node, Node]
+    for (const line of net.vaults.lines) if (!net.withBlob().includes(line)) line.keeps = 'full'
+    gone.isUp = false
+    gone.absentSinceMs = net.hand.monotonicMs()
+    await net.hand.pass(25_000)
+    await through(net, owner.pointerReconciler.pass(pass))
+    for (const { store } of [owner, next]) expect(store.has(net.shard.ref)).toBe(true)
+  })
+
+  it('gives nothing to a vault that leaves', async () => {
+    const net = keeperNetwork({ vaults: 3 })
+    const shard = makeShard(49)
+    const [owner] = net.around(shard.ref) as [Node]
+    for (const line of net.linesOf(owner).slice(1)) line.isLeaving = true
+    expect(await through(net, owner.keeper.accept(shard.ref, putOf(shard)))).toMatchObject({ end: 'stored' })
+    expect(net.vaults.lines.every(({ blobs }) => blobs.size === 0)).toBe(true)
+    expect(owner.store.has(shard.ref)).toBe(true)
+  })
+
+  it('tells the whole region what has changed before it leaves itself', async () => {
+    const net = await stored(50)
+    await net.hand.pass(TOLD_MS)
+    const [lost] = net.withBlob() as [MemoryLine]
+    lost.blobs.clear()
+    await net.owner.keeper.renew(net.shard.ref, { leaseDays: 30, ref: new Uint8Array(34), nonce: new Uint8Array(16) })
+    await net.owner.pointerReconciler.pass({ ...pass, leaving: true })
+    const [added] = net.owner.pointers.get(net.shard.ref)?.places ?? []
+    for (const id of net.owner.holders.othersOfRegion(net.shard.ref.id)) {
+      const member = net.members.find((node) => Buffer.compare(node.id, id) === 0)
+      const roots = member?.pointers.get(net.shard.ref)?.places.map(({ root }) => toHex(root))
+      expect(roots).toContain(toHex(added?.root as never))
+    }
+  })
+
   it('moves what lies with keepers to vaults once there are lines, and no sooner lets go of the bytes', async () => {
     const net = keeperNetwork({ vaults: 3 })
     const shard = makeShard(44)

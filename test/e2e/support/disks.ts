@@ -108,6 +108,13 @@ export class Disks {
     return this.#disks.filter(({ vault }) => keys.some((key) => vault?.bytes.get(key) !== undefined)).length
   }
 
+  /** Copies as far as keepers can tell: of two blobs, that one and the same vault has them is hidden from them. */
+  known(ref: ContentRef): number {
+    const keys = this.#placesOf(ref).map(({ place }) => blobKey(place))
+    const blobs = keys.filter((key) => this.#disks.some(({ vault }) => vault?.bytes.get(key) !== undefined))
+    return blobs.length + this.#disks.filter(({ bytes }) => bytes.get(keyOf(ref)) !== undefined).length
+  }
+
   /** Contents of which one and the same disk has a blob and a pointer that unwraps it. */
   unwrappable(refs: readonly ContentRef[]): ContentRef[] {
     return refs.filter((ref) =>

@@ -439,6 +439,8 @@ export class Lines {
     } catch (error) {
       const failed: Descriptor | undefined = faultyRelay(error, path)
       if (failed !== undefined) view.markFailed(failed.id, clock.nowMs())
+      // The next one goes another way: this says nothing of keeper or guard.
+      if (failed === second || failed === middle) line.backoffMs = BACKOFF_MS.min
       throw error
     }
   }

@@ -11,11 +11,9 @@
 import {
   around,
   equalBytes,
-  type Jitter,
   keyOf,
   type Log,
   messageOf,
-  type NetworkId,
   type NodeId,
   named32,
   type Profile,
@@ -25,27 +23,12 @@ import {
   type Timer,
 } from '../../core/index.ts'
 import { type SigningKey, signingKeyFromSeed } from '../../crypto/index.ts'
-import {
-  areApart,
-  DESTROY_REASONS,
-  type Descriptor,
-  decodeLineAnswer,
-  encodeLineRequest,
-  type LineAnswer,
-  ownersOf,
-  pickRelay,
-  pointOnArc,
-  REGION_EXTRA,
-  type View,
-} from '../../routing/index.ts'
-import { CircuitError, faultyRelay } from '../circuit-error.ts'
-import { ClientCircuit, type ClientCircuitPorts } from '../client-circuit.ts'
-import type { Guards } from '../guards.ts'
-import { HeldBytes } from '../held-bytes.ts'
+import { areApart, ownersOf, pointOnArc, REGION_EXTRA } from '../../routing/index.ts'
+import { CircuitError } from '../circuit-error.ts'
+import type { ClientCircuit } from '../client-circuit.ts'
 import { type KeptLine, readKeptLines, saveKeptLines } from '../kept-lines.ts'
-import { attachBody } from '../roles/attachments.ts'
 import type { Vault } from '../roles/vault.ts'
-import type { SecondRelays } from '../second-relays.ts'
+import { type Attached, LineCircuits, type LineCircuitsPorts, PathError } from './line-circuits.ts'
 
 const TICK_MS = 1_000
 /** Lines being built at the same time. */
@@ -57,11 +40,8 @@ const OLD_CIRCUIT_MS = 30_000
 const BACKOFF_MS = { min: 1_000, max: 5 * 60_000 }
 /** A line that stood so long did not fail. */
 const STEADY_MS = 60_000
-const ASK_TIMEOUT_MS = 10_000
 /** A vault that leaves asks so often whether it may go. */
 const LEAVE_EVERY_MS = 1_000
-/** Unfinished questions and answers that wait, of all lines; the one that holds most gives way. */
-const LINES_HELD_BYTES_MAX = 16 * 1024 * 1024
 /** A network that has grown or shrunk by more than this share is another, as to where lines should go. */
 const OTHER_SIZE = 0.1
 /** Members that are no keepers of a small network's vault. */
@@ -69,31 +49,14 @@ const SPARE_KEEPERS = 2
 /** Longer than a point, so that a point drawn of it is even. */
 const DRAWN_SIZE = 40
 
-export interface LinesPorts extends ClientCircuitPorts {
-  readonly jitter: Jitter
+export interface LinesPorts extends LineCircuitsPorts {
   readonly random: SecretRandom
   readonly log: Log
   readonly state: StateStore
   readonly profile: Profile
-  readonly networkId: NetworkId
-  readonly selfId: NodeId
-  readonly view: View
-  readonly hasPrefixLimits: boolean
-  /** A set of their own. */
-  readonly guards: Guards
-  readonly seconds: SecondRelays
   readonly vault: Pick<Vault, 'answer' | 'linesWithBlobs'>
   /** Whether this node is a member of the ring. */
   readonly isMember: () => boolean
-}
-
-/** A circuit with an attached line, and whose it is. */
-interface Attached {
-  readonly circuit: ClientCircuit
-  readonly keeper: NodeId
-  readonly sinceMs: number
-  /** The keeper serves another line of this vault: this one gives what lies behind it, and takes nothing more. */
-  isShared: boolean
 }
 
 class Line {
@@ -126,11 +89,11 @@ class Line {
 
 export class Lines {
   readonly #p: LinesPorts
+  readonly #circuits: LineCircuits
   /** Oldest first. */
   #lines: Line[]
   /** Circuits that have a successor, and whose lines they had. */
   readonly #old = new Map<Attached, Line>()
-  readonly #held = new HeldBytes<ClientCircuit>(LINES_HELD_BYTES_MAX, (circuit) => circuit.close(DESTROY_REASONS.full))
   #building = 0
   /** Members, as long as it is about as many; when they are for long, lines are drawn anew. */
   #size = { members: 0, sinceMs: 0, isDrawnFor: false }
@@ -144,6 +107,7 @@ export class Lines {
 
   constructor(ports: LinesPorts) {
     this.#p = ports
+    this.#circuits = new LineCircuits(ports)
     this.#lines = readKeptLines(ports).map((kept) => new Line(kept, { hasAttached: true }))
   }
 
@@ -204,7 +168,7 @@ export class Lines {
   /** How many blobs the keeper has still to move, or undefined: the circuit broke. */
   async #left(circuit: ClientCircuit): Promise<number | undefined> {
     try {
-      const answer = await this.#say(circuit, { kind: 'leave' })
+      const answer = await this.#circuits.say(circuit, { kind: 'leave' })
       return answer.kind === 'left' ? answer.left : 0
     } catch (error) {
       if (!(error instanceof CircuitError)) throw error
@@ -361,7 +325,7 @@ export class Lines {
     line.isBuilding = true
     this.#building++
     try {
-      const attached = await this.#attach(line)
+      const attached = await this.#circuits.attach(line)
       const isTaken = this.#places().some((place) => place.line !== line && equalBytes(place.keeper, attached.keeper))
       const isUnwanted = isTaken && !attached.isShared
       if (this.#isStopped || isUnwanted || !this.#lines.includes(line)) return attached.circuit.close()
@@ -375,6 +339,8 @@ export class Lines {
     } catch (error) {
       this.counts.failed++
       this.#p.log('debug', 'line not attached', { reason: messageOf(error) })
+      // The next one goes another way: this says nothing of the keeper.
+      if (error instanceof PathError) line.backoffMs = BACKOFF_MS.min
       this.#wait(line)
       if (!(error instanceof CircuitError)) throw error
     } finally {
@@ -401,58 +367,6 @@ export class Lines {
     this.#old.set(attached, line)
     attached.circuit.onClosed = () => void this.#old.delete(attached)
     this.#p.clock.setTimer(OLD_CIRCUIT_MS, () => attached.circuit.close())
-  }
-
-  /** A circuit to the line's keeper, with the line attached. Throws CircuitError. */
-  async #attach(line: Line): Promise<Attached> {
-    const { networkId, vault, clock } = this.#p
-    const { publicKey } = line.key
-    const { isShared } = line
-    const { circuit, keeper } = await this.#circuitTo(line)
-    const attached: Attached = { circuit, keeper, sinceMs: clock.monotonicMs(), isShared }
-    circuit.onAsked = (question) => vault.answer(publicKey, question, { isFull: attached.isShared })
-    const { point } = line.kept
-    const body = attachBody({ networkId, keeperId: keeper, point, binding: circuit.binding })
-    const answer = await this.#say(circuit, { kind: 'attach', line: publicKey, point, signature: line.key.sign(body) })
-    if (answer.kind === 'attached') return attached
-    circuit.close()
-    throw new CircuitError('the keeper does not take the line')
-  }
-
-  async #circuitTo(line: Line): Promise<{ circuit: ClientCircuit; keeper: NodeId }> {
-    const { view, clock, jitter, guards, seconds, selfId, hasPrefixLimits } = this.#p
-    const taken = await guards.take()
-    const keeper = line.target && view.get(line.target)
-    if (taken === undefined || keeper === undefined) throw new CircuitError('no guard can be reached')
-    const { guard } = taken
-    if (!areApart(keeper, guard, { hasPrefixLimits })) throw new CircuitError('the keeper does not fit the guard')
-    const exclude = [selfId, ...guards.ids]
-    const second = await seconds.take({ others: [guard, keeper], exclude })
-    const nowMs = clock.nowMs()
-    const middle =
-      second && pickRelay(view, { nowMs, jitter, exclude, hasPrefixLimits, others: [guard, second, keeper] })
-    if (second === undefined || middle === undefined) throw new CircuitError('the network has too few relays')
-    const path = [guard, second, middle, keeper]
-    try {
-      const circuit = await ClientCircuit.build(this.#p, { guard: taken.link, path, held: this.#held })
-      return { circuit, keeper: keeper.id }
-    } catch (error) {
-      const failed: Descriptor | undefined = faultyRelay(error, path)
-      if (failed !== undefined) view.markFailed(failed.id, clock.nowMs())
-      // The next one goes another way: this says nothing of keeper or guard.
-      if (failed === second || failed === middle) line.backoffMs = BACKOFF_MS.min
-      throw error
-    }
-  }
-
-  /** Throws CircuitError. */
-  async #say(circuit: ClientCircuit, request: Parameters<typeof encodeLineRequest>[0]): Promise<LineAnswer> {
-    try {
-      return decodeLineAnswer(await circuit.request(encodeLineRequest(request), { timeoutMs: ASK_TIMEOUT_MS }))
-    } catch (error) {
-      circuit.close()
-      throw error instanceof CircuitError ? error : new CircuitError(messageOf(error))
-    }
   }
 
   #save(): void {

@@ -38,6 +38,8 @@ const STEP_MAX = 16
 const LOOKS_MAX = 64
 /** A place on a line attached here that gives nothing is asked once more so much later. */
 const ASK_AGAIN_MS = 5_000
+/** After so many times the absence that makes a vault be replaced, the content is kept here when it cannot be. */
+const KEEP_AFTER = 3
 
 export interface TendingPorts {
   readonly clock: Clock
@@ -211,6 +213,10 @@ export class Tending {
     return this.#p.blobs.silentMs(place.line) >= this.#p.profile.vaultAbsentMs * (rank + 1)
   }
 
+  get #keepAfterMs(): number {
+    return KEEP_AFTER * this.#p.profile.vaultAbsentMs
+  }
+
   /** Takes from vaults that leave what they hold, wherever this node points to it. */
   async #relieve(): Promise<void> {
     if (this.#isRelieving) return
@@ -233,12 +239,14 @@ export class Tending {
    * and by the next members, until there are lines: whether the vaults that are left are still there is not known.
    */
   async #makeGood({ ref, pointer }: HeldPointer, gone: readonly Place[]): Promise<void> {
-    const { vaulted, copies, holders, profile, store, pointers } = this.#p
+    const { vaulted, copies, holders, profile, store, pointers, blobs } = this.#p
     if (await vaulted.replace(ref, gone)) {
       this.counts.replaced += gone.length
       return
     }
-    if (gone.length === 0 && store.has(ref)) return
+    // After a start most vaults are still on their way: nothing is moved for that.
+    const isUrgent = gone.every(({ line }) => blobs.isLeaving(line) || blobs.silentMs(line) >= this.#keepAfterMs)
+    if (!isUrgent || (gone.length === 0 && store.has(ref))) return
     const bytes = await vaulted.whole(ref)
     if (bytes === undefined) return
     const copy = { bytes, leaseEndMs: pointer.leaseEndMs }

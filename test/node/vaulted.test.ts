@@ -432,6 +432,9 @@ describe('looking after', () => {
     gone.absentSinceMs = net.hand.monotonicMs()
     await net.hand.pass(25_000)
     await through(net, owner.pointerReconciler.pass(pass))
+    expect(owner.store.has(net.shard.ref)).toBe(false)
+    await net.hand.pass(40_000)
+    await through(net, owner.pointerReconciler.pass(pass))
     for (const { store } of [owner, next]) expect(store.has(net.shard.ref)).toBe(true)
   })
 

@@ -67,7 +67,7 @@ describe('the adversary', () => {
     const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
     expect(mean(ring.area)).toBeLessThan(0.6)
     expect(guard.area.length).toBeGreaterThan(0)
-    expect(mean(guard.area)).toBeGreaterThan(0.9)
+    expect(mean(guard.area)).toBeGreaterThan(0.8)
   })
 })
 
@@ -84,7 +84,8 @@ describe('what hostile nodes make of vaults', () => {
     const found = near.filter(isLine).length
     expect(attached).toBeGreaterThan(100)
     expect(Math.abs(found - attached)).toBeLessThan(attached / 20)
-    expect(found).toBeLessThan(near.length / 2)
+    // The others are many too.
+    expect(near.length - found).toBeGreaterThan(attached / 2)
   })
 
   it('names a vault by watching when its guard and the keeper are hostile, and hardly ever a false one', () => {

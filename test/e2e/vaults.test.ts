@@ -129,12 +129,12 @@ describe('what is put where there are vaults', () => {
   it('loses nothing when nodes leave with notice, one after another', async () => {
     // What the killed ones took along is made good first.
     const once = () => withDisks((disks) => refs.filter((ref) => disks.known(ref) === 1).length)
-    await expect.poll(once, { timeout: 180_000, interval: 3_000 }).toBe(0)
+    await expect.poll(once, { timeout: 400_000, interval: 3_000 }).toBe(0)
     const before = await withDisks((disks) => refs.filter((ref) => disks.copies(ref) > 0))
     const leavers = shuffle(seededJitter('leavers'), await net.liveNodes()).slice(0, 5)
     for (const name of leavers) expect(await net.as(name, ['down'])).toMatchObject({ code: 0 })
     const gone = await withDisks((disks) => before.filter((ref) => disks.read(ref) === undefined))
     expect(gone.map(({ id }) => toHex(id))).toEqual([])
     await expectKept()
-  }, 600_000)
+  }, 900_000)
 })

@@ -38,7 +38,7 @@ export interface CircuitStreamsPorts {
   readonly answer: (question: Uint8Array) => Promise<Uint8Array>
   /** There was no answer: `error` says why, and the circuit has to go. */
   readonly onFailed: (error: unknown) => void
-  /** Whether what this end asks waits for now; who sends on when there is room again. SPEC circuits §8 */
+  /** Whether what this end asks has to wait at this moment; who sends on when there is room again. SPEC circuits §8 */
   readonly cover?: { holds(): boolean; passes(): void } | undefined
   /** Unfinished messages and what waits for the window take so much memory from now on. */
   readonly onHeld?: ((sizeBytes: number) => void) | undefined

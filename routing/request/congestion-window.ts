@@ -79,7 +79,7 @@ export class CongestionWindow {
     return this.#badShare > FULL_SHARE
   }
 
-  /** Until the next may begin: 0 for now, infinity for when one has ended. `most`: that others allow. */
+  /** Until the next may begin: 0: at once, infinity for when one has ended. `most`: that others allow. */
   waitMs(nowMs: number, most = Number.POSITIVE_INFINITY): number {
     if (this.#underWay >= Math.max(1, Math.floor(Math.min(this.#size, most)))) return Number.POSITIVE_INFINITY
     return Math.max(0, this.#notBeforeMs - nowMs)

@@ -5,7 +5,7 @@ import type { HushNode } from '../../node/compose.ts'
 import { systemJitter, systemRandom } from '../../node/system/index.ts'
 import { encodeCircuitRequest } from '../../routing/index.ts'
 import { encodeContentRef, openObject, putObject } from '../../storage/index.ts'
-import { MemoryNetwork, until } from './memory-network.ts'
+import { MemoryNetwork } from './memory-network.ts'
 
 const network = new MemoryNetwork()
 let author: HushNode
@@ -44,16 +44,19 @@ async function get(to: HushNode, address: Awaited<ReturnType<typeof put>>['addre
 
 beforeAll(async () => {
   await network.start({ joining: 3 })
-  await until(() => network.members.every(({ node }) => node.member?.ring.state !== undefined), 'all have joined')
+  await network.until(
+    () => network.members.every(({ node }) => node.member?.ring.state !== undefined),
+    'all have joined',
+  )
   author = await network.addClient()
   reader = await network.addClient()
-  await until(() => author.pool.ready.length >= 5 && reader.pool.ready.length >= 5, 'circuits')
+  await network.until(() => author.pool.ready.length >= 5 && reader.pool.ready.length >= 5, 'circuits')
 })
 afterAll(() => network.stop())
 
 describe('a network out of ports', () => {
   it('is one ordered ring after nodes have joined', async () => {
-    await until(isOneRing, 'one ring')
+    await network.until(isOneRing, 'one ring')
   })
 
   it('gives back to one client what another has put, with both kinds of address', async () => {
@@ -128,7 +131,7 @@ describe('a network out of ports', () => {
       taken++
     }
     expect(taken).toBe(CIRCUIT_REQUESTS_MAX)
-    await until(() => circuit.hasRoom, 'answers that nobody waits for')
+    await network.until(() => circuit.hasRoom, 'answers that nobody waits for')
     expect(circuit.isOpen).toBe(true)
   })
 

@@ -6,7 +6,7 @@ import { Cover, type Covered } from '../../node/tasks/cover.ts'
 import { type ContentRef, openObject, putObject } from '../../storage/index.ts'
 import { seededJitter } from '../storage/support/random.ts'
 import { HandClock } from './hand-clock.ts'
-import { MemoryNetwork, until } from './memory-network.ts'
+import { MemoryNetwork } from './memory-network.ts'
 
 function stage(seed = 'cover') {
   const clock = new HandClock()
@@ -111,14 +111,17 @@ describe('a client with cover traffic', () => {
 
   beforeAll(async () => {
     await network.start({ joining: 1 })
-    await until(() => network.members.every(({ node }) => node.member?.ring.state !== undefined), 'all have joined')
+    await network.until(
+      () => network.members.every(({ node }) => node.member?.ring.state !== undefined),
+      'all have joined',
+    )
     client = await network.addClient({ hasCover: true })
-    await until(() => client.pool.ready.length >= 4, 'circuits')
+    await network.until(() => client.pool.ready.length >= 4, 'circuits')
   })
   afterAll(() => network.stop())
 
   it('sends loops that come back, and no padding', async () => {
-    await until(() => (client.cover?.counts.back ?? 0) >= 4, 'loops')
+    await network.until(() => (client.cover?.counts.back ?? 0) >= 4, 'loops')
     expect(client.cover?.counts.sent).toBeGreaterThanOrEqual(4)
     expect(client.guardPadding.count).toBe(0)
     expect(client.pool.ready.every((circuit) => circuit.isOpen)).toBe(true)

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { HushNode } from '../../node/compose.ts'
 import { systemJitter, systemRandom } from '../../node/system/index.ts'
 import { openObject, putObject } from '../../storage/index.ts'
-import { MemoryNetwork, until } from './memory-network.ts'
+import { MemoryNetwork } from './memory-network.ts'
 
 const network = new MemoryNetwork()
 let author: HushNode
@@ -11,10 +11,13 @@ let reader: HushNode
 
 beforeAll(async () => {
   await network.start({ joining: 3 })
-  await until(() => network.members.every(({ node }) => node.member?.ring.state !== undefined), 'all have joined')
+  await network.until(
+    () => network.members.every(({ node }) => node.member?.ring.state !== undefined),
+    'all have joined',
+  )
   author = await network.addClient()
   reader = await network.addClient()
-  await until(() => author.pool.ready.length >= 5 && reader.pool.ready.length >= 5, 'circuits')
+  await network.until(() => author.pool.ready.length >= 5 && reader.pool.ready.length >= 5, 'circuits')
 })
 afterAll(() => network.stop())
 
@@ -45,7 +48,7 @@ describe('a put with hold', () => {
     // A second on the average: not all have gone yet, and each that has lies at two nodes.
     expect(held()).toBeGreaterThan(0)
     expect(shardsStored() - before).toBeLessThan(2 * report.shards)
-    await until(() => held() === 0, 'gateways let go')
+    await network.until(() => held() === 0, 'gateways let go')
     expect(shardsStored() - before).toBeGreaterThanOrEqual(2 * report.shards)
     expect((await get(address)).equals(bytes)).toBe(true)
   })

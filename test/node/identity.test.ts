@@ -5,7 +5,7 @@ import { nodeIdOf, signingKeyFromSeed, solveIdentity } from '../../crypto/index.
 import type { HushNode } from '../../node/compose.ts'
 import { systemRandom } from '../../node/system/index.ts'
 import { encodeDescriptor, signDescriptor } from '../../routing/index.ts'
-import { MemoryNetwork, until } from './memory-network.ts'
+import { MemoryNetwork } from './memory-network.ts'
 
 const random = systemRandom()
 /** Work as in production, so much less of it that a test can do it. */
@@ -24,7 +24,7 @@ describe('a new node', () => {
   it('runs before its puzzle is solved, and is a member with the id of its solution afterwards', async () => {
     const { node, nonces } = await fresh(puzzleBits)
     expect(node.member).toBeUndefined()
-    await until(() => node.member !== undefined, 'solved')
+    await expect.poll(() => node.member, { timeout: 60_000 }).toBeDefined()
     const { networkId, seed } = node.settings
     const { publicKey } = signingKeyFromSeed(seed)
     expect(nonces).toHaveLength(1)

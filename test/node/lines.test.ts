@@ -17,13 +17,6 @@ const MANY_LINES = 8
 const random = systemRandom()
 let network: MemoryNetwork
 
-async function until(isSo: () => boolean, what: string): Promise<void> {
-  for (let waited = 0; !isSo(); waited += 50) {
-    if (waited > 60_000) throw new Error(`still waiting: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-}
-
 const alive = (): Member[] => network.members.filter(({ node }) => node.address !== undefined && !stopped.has(node))
 const stopped = new Set<Member['node']>()
 const ring = (member: Member): RingMember => {
@@ -68,8 +61,8 @@ const allAttached = (lines = LINES): boolean => alive().every((member) => keeper
 async function begin(joining: number, lines: number): Promise<void> {
   network = new MemoryNetwork({ hasVaults: true, profile: { vaultLines: lines } })
   await network.start({ joining })
-  await until(() => alive().every(({ node }) => node.member?.ring.state !== undefined), 'all have joined')
-  await until(() => allAttached(lines), 'lines')
+  await network.until(() => alive().every(({ node }) => node.member?.ring.state !== undefined), 'all have joined')
+  await network.until(() => allAttached(lines), 'lines')
 }
 
 beforeAll(() => begin(3, LINES))
@@ -149,8 +142,8 @@ describe('the lines of a vault', () => {
     )
     const range = { from: 0, count: 1 }
     // The first hop of a busy ring may say that it is busy.
-    const prolonged = () => linesOf(other).read(place, { range, leaseEndMs: blob.leaseEndMs + 5_000 })
-    await expect.poll(prolonged, { timeout: 30_000, interval: 500 }).toBeDefined()
+    const longer = { range, leaseEndMs: blob.leaseEndMs + 5_000 }
+    while ((await linesOf(other).read(place, longer)) === undefined) await network.sleep(500)
     expect(leaseEnd()).toBe(blob.leaseEndMs + 5_000)
     expect(await linesOf(other).read(place, { range, leaseEndMs: blob.leaseEndMs })).toBeDefined()
     expect(leaseEnd()).toBe(blob.leaseEndMs + 5_000)
@@ -177,7 +170,7 @@ describe('a stranger at the other end of a line', () => {
   function clientOf(): Promise<Member['node']> {
     made ??= network.addClient().then(async (client) => {
       const isKnown = () => alive().every((member) => client.view.get(ring(member).id) !== undefined)
-      await until(isKnown, 'the client knows everybody')
+      await network.until(isKnown, 'the client knows everybody')
       return client
     })
     return made
@@ -208,7 +201,7 @@ describe('a stranger at the other end of a line', () => {
     const second = await circuitTo(keeper)
     expect((await say(second, attach)).kind).toBe('refused')
     first.close()
-    await until(() => !hasLine(keeper, publicKey), 'the line is gone')
+    await network.until(() => !hasLine(keeper, publicKey), 'the line is gone')
     expect((await say(second, attach)).kind).toBe('refused')
     second.close()
   })
@@ -221,7 +214,7 @@ describe('a stranger at the other end of a line', () => {
       circuit.onAsked = onAsked
       expect((await say(circuit, attachTo(keeper, circuit, seed))).kind).toBe('attached')
       expect(await linesOf(keeper).keep(signingKeyFromSeed(seed).publicKey, makeBlob().blob)).toBe('failed')
-      await until(() => !circuit.isOpen, 'the circuit is closed')
+      await network.until(() => !circuit.isOpen, 'the circuit is closed')
     }
     await keptAt(keeper)
   })
@@ -241,7 +234,7 @@ describe('a stranger at the other end of a line', () => {
 
 describe('when nodes go', () => {
   it('a keeper that dies loses its lines to others of the region, under the same keys, with what lies behind', async () => {
-    await until(() => allAttached(), 'lines')
+    await network.until(() => allAttached(), 'lines')
     const dying = at(alive(), 3)
     const kept: Awaited<ReturnType<typeof keptAt>>[] = []
     for (const { line } of linesOf(dying).attached()) kept.push(await keptAt(dying, line))
@@ -255,7 +248,7 @@ describe('when nodes go', () => {
           .attached()
           .map(({ line }) => toHex(line)),
       )
-    await until(() => keys.every((key) => elsewhere().includes(key)), 'all lines are attached elsewhere')
+    await network.until(() => keys.every((key) => elsewhere().includes(key)), 'all lines are attached elsewhere')
     for (const { place, blob } of kept) {
       for (const member of alive()) {
         const found = await linesOf(member).read(place, { range: WHOLE })
@@ -265,7 +258,7 @@ describe('when nodes go', () => {
   })
 
   it('a vault that leaves waits for its keepers to move what it holds', async () => {
-    await until(() => allAttached(), 'lines')
+    await network.until(() => allAttached(), 'lines')
     const leaver = at(alive(), 1)
     const asked: number[] = []
     let left = 2
@@ -300,7 +293,7 @@ describe('when there are fewer keepers than lines', () => {
           const vault = alive().find(({ vaultStore }) => vaultStore.has(shardRef(root)))
           if (vault !== undefined) blobs.push({ place: { point, line, root }, vault })
         }
-      await new Promise((resolve) => setTimeout(resolve, 100))
+      await network.sleep(100)
     }
     // Itself and its guard are no keepers of a vault: two fewer than it has lines.
     while (alive().length > MANY_LINES) {

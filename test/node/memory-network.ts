@@ -1,6 +1,7 @@
 /**
  * A network inside one process: the production composition over links that are function calls. What the
- * node touches of the world are its ports, so nothing else is needed.
+ * node touches of the world are its ports, so nothing else is needed. Its time is the simulator's: it runs on to
+ * the next event whenever a test awaits something, so nobody waits for a timer, and a busy machine changes nothing.
  */
 import {
   type Clock,
@@ -14,21 +15,28 @@ import {
 } from '../../core/index.ts'
 import { nodeIdOf, signingKeyFromSeed } from '../../crypto/index.ts'
 import { HushNode } from '../../node/compose.ts'
-import { systemClock, systemJitter, systemRandom } from '../../node/system/index.ts'
+import { systemJitter, systemRandom } from '../../node/system/index.ts'
 import type { Link, LinkHandlers, Transport } from '../../routing/index.ts'
+import { Life, simClock } from '../../sim/clock.ts'
+import { World } from '../../sim/world.ts'
 import { openMemoryRecords, openMemoryStore, type ShardStore } from '../../storage/index.ts'
+
+const LINK_MS = 1
+const PATIENCE_MS = 10 * 60_000
 
 class MemoryLink implements Link {
   readonly queuedBytes = 0
   readonly peerKey: PublicKey
   readonly isDialer: boolean
+  readonly #world: World
   readonly #sends: (cell: Uint8Array) => readonly Uint8Array[]
   other: MemoryLink | undefined
   #handlers: LinkHandlers | undefined
   #held: Uint8Array[] = []
   #isClosed = false
 
-  constructor(peerKey: PublicKey, isDialer: boolean, sends: (cell: Uint8Array) => readonly Uint8Array[]) {
+  constructor(world: World, peerKey: PublicKey, isDialer: boolean, sends: (cell: Uint8Array) => readonly Uint8Array[]) {
+    this.#world = world
     this.peerKey = peerKey
     this.isDialer = isDialer
     this.#sends = sends
@@ -40,12 +48,12 @@ class MemoryLink implements Link {
   send(cell: Uint8Array): void {
     const { other } = this
     if (this.#isClosed || other === undefined) return
-    for (const sent of this.#sends(cell)) setImmediate(() => other.#take(sent))
+    for (const sent of this.#sends(cell)) this.#world.after(LINK_MS, () => other.#take(sent))
   }
   close(reason: string): void {
     const { other } = this
-    setImmediate(() => this.#end(reason))
-    if (other !== undefined) setImmediate(() => other.#end('the peer closed'))
+    this.#world.after(0, () => this.#end(reason))
+    if (other !== undefined) this.#world.after(LINK_MS, () => other.#end('the peer closed'))
   }
   #take(cell: Uint8Array): void {
     if (this.#isClosed) return
@@ -68,7 +76,8 @@ export interface Member {
 
 export class MemoryNetwork {
   readonly members: Member[] = []
-  readonly clock: Clock = systemClock()
+  readonly #world = new World()
+  readonly clock: Clock = simClock(this.#world, { skewMs: 0, drift: 0 }, new Life())
   readonly log: Log = () => {}
   /** What becomes of a cell that a node sends, by the node's key in hex; whoever is not here sends it as it is. */
   readonly hostile = new Map<string, (cell: Uint8Array, to: PublicKey) => readonly Uint8Array[]>()
@@ -77,6 +86,8 @@ export class MemoryNetwork {
   readonly #networkId = this.#random.bytes(32) as NetworkId
   readonly #profile: Profile
   readonly #hasVaults: boolean
+  #running: Promise<void> | undefined
+  #isStopped = false
 
   constructor(options: { hasVaults?: boolean; profile?: Partial<Profile> } = {}) {
     this.#hasVaults = options.hasVaults === true
@@ -85,6 +96,7 @@ export class MemoryNetwork {
 
   /** The perfect first ring, r + 1 nodes, and some that join. */
   async start(counts: { joining: number }): Promise<void> {
+    this.#running = this.#world.run(() => this.#isStopped)
     const seeds = await Promise.all(
       Array.from({ length: this.#profile.successors + 1 }, async (_, i) => this.#identity(`10.${i}.0.1:1`)),
     )
@@ -103,13 +115,30 @@ export class MemoryNetwork {
     return node
   }
 
-  /** A node of a new home, which has its puzzle to solve yet; alone, in a network of its own rules. */
+  /**
+   * A node of a new home, which has its puzzle to solve yet; alone, in a network of its own rules. Without a first
+   * ring time stands still: to solve a puzzle takes none of it.
+   */
   async addFresh(profile: Partial<Profile>, onNonce: (nonce: number) => void): Promise<Member> {
     return this.#add(await this.#identity('10.99.0.1:1'), [], { profile, onNonce })
   }
 
   async stop(): Promise<void> {
     await Promise.all(this.members.map(({ node }) => node.stop()))
+    this.#isStopped = true
+    // A turn for the end to be seen in, though nothing else may be left to happen.
+    this.#world.after(0, () => {})
+    await this.#running
+  }
+
+  /** Of the network's time. */
+  sleep(delayMs: number): Promise<void> {
+    return this.#world.sleep(delayMs)
+  }
+
+  async until(isSo: () => boolean, what: string): Promise<void> {
+    for (const endMs = this.#world.nowMs + PATIENCE_MS; !isSo(); await this.sleep(50))
+      if (this.#world.nowMs > endMs) throw new Error(`still waiting: ${what}`)
   }
 
   async #identity(address: string) {
@@ -184,8 +213,8 @@ export class MemoryNetwork {
       dial: async ({ address, publicKey }) => {
         const listener = this.#listeners.get(address)
         if (listener === undefined || toHex(listener.key) !== toHex(publicKey)) throw new UnreachableForTests()
-        const here = new MemoryLink(publicKey, true, this.#senderOf(own, publicKey))
-        const there = new MemoryLink(own, false, this.#senderOf(publicKey, own))
+        const here = new MemoryLink(this.#world, publicKey, true, this.#senderOf(own, publicKey))
+        const there = new MemoryLink(this.#world, own, false, this.#senderOf(publicKey, own))
         here.other = there
         there.other = here
         listener.onLink(there)
@@ -207,12 +236,5 @@ function memoryState(): StateStore {
   return {
     get: (key) => values.get(key),
     put: async (key, value) => void values.set(key, value),
-  }
-}
-
-export async function until(isSo: () => boolean, what: string): Promise<void> {
-  for (let waited = 0; !isSo(); waited += 50) {
-    if (waited > 60_000) throw new Error(`still waiting: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
   }
 }

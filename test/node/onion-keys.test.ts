@@ -5,11 +5,11 @@ import { exchangeKeyFromSeed } from '../../crypto/index.ts'
 import { ClientCircuit } from '../../node/client-circuit.ts'
 import type { HushNode } from '../../node/compose.ts'
 import { OnionKeys } from '../../node/onion-keys.ts'
-import { systemClock, systemRandom } from '../../node/system/index.ts'
+import { systemRandom } from '../../node/system/index.ts'
 import type { Descriptor } from '../../routing/index.ts'
 import { seededRandom } from '../storage/support/random.ts'
 import { HandClock, settled } from './hand-clock.ts'
-import { MemoryNetwork, until } from './memory-network.ts'
+import { MemoryNetwork } from './memory-network.ts'
 
 const WEEK_MS = 7 * 24 * 60 * 60_000
 const FIRST = new Uint8Array(32).fill(7)
@@ -126,14 +126,14 @@ describe('a network whose relays change their keys', () => {
   beforeAll(async () => {
     await network.start({ joining: 0 })
     client = await network.addClient()
-    await until(() => client.pool.ready.length >= 4, 'circuits')
+    await network.until(() => client.pool.ready.length >= 4, 'circuits')
   })
   afterAll(() => network.stop())
 
   const build = async (path: readonly Descriptor[]): Promise<boolean> => {
     const guard = await client.guards.take()
     const ports = {
-      clock: systemClock(),
+      clock: network.clock,
       random: systemRandom(),
       circuits: client.circuits,
       networkId: client.settings.networkId,
@@ -156,14 +156,14 @@ describe('a network whose relays change their keys', () => {
     if (guard === undefined || other === undefined) throw new Error('no relays')
     const now = (of: Descriptor): Descriptor => client.view.get(of.id) ?? of
     const changed = (from: Descriptor) => !equalBytes(now(from).onionKey, from.onionKey)
-    await until(() => changed(other), 'a new key')
+    await network.until(() => changed(other), 'a new key')
     // Its next comes a period later: what it has now is answered for between one and two periods.
     const old = now(other)
     expect(await build([now(guard), old])).toBe(true)
-    await until(() => changed(old), 'another key')
+    await network.until(() => changed(old), 'another key')
     expect(await build([now(guard), old])).toBe(true)
     const last = now(other)
-    await until(() => changed(last), 'a third key')
+    await network.until(() => changed(last), 'a third key')
     expect(await build([now(guard), old])).toBe(false)
     expect(await build([now(guard), now(other)])).toBe(true)
   })

@@ -5,15 +5,18 @@ import type { HushNode } from '../../node/compose.ts'
 import { systemJitter, systemRandom } from '../../node/system/index.ts'
 import { encodeCircuitRequest, WHOLE } from '../../routing/index.ts'
 import { type Address, encodeContentRef, openObject, putObject } from '../../storage/index.ts'
-import { MemoryNetwork, until } from './memory-network.ts'
+import { MemoryNetwork } from './memory-network.ts'
 
 const SIZE = 4_000_000
 
 async function begin(network: MemoryNetwork, profile: Partial<Profile> = {}) {
   await network.start({ joining: 7 })
-  await until(() => network.members.every(({ node }) => node.member?.ring.state !== undefined), 'all have joined')
+  await network.until(
+    () => network.members.every(({ node }) => node.member?.ring.state !== undefined),
+    'all have joined',
+  )
   const [author, reader] = [await network.addClient({ profile }), await network.addClient()]
-  for (const client of [author, reader]) await until(() => client.pool.ready.length >= 5, 'circuits')
+  for (const client of [author, reader]) await network.until(() => client.pool.ready.length >= 5, 'circuits')
   return { author, reader }
 }
 
@@ -75,7 +78,7 @@ describe('a transfer', () => {
       lost.push(middle)
       const circuits = client.pool.ready.filter((circuit) => circuit.path.some(({ id }) => equalBytes(id, middle)))
       await kill(middle)
-      await until(() => circuits.every((circuit) => !circuit.isOpen), 'its circuits are noticed')
+      await network.until(() => circuits.every((circuit) => !circuit.isOpen), 'its circuits are noticed')
     }
     const atFour = (run: () => Promise<void>) => (step: number) => (step === 4 ? run() : Promise.resolve())
     const { address, report } = await put(author, bytes, atFour(killOne(author)))
@@ -85,7 +88,7 @@ describe('a transfer', () => {
     expect([author.guards.ids.map(toHex), reader.guards.ids.map(toHex)]).toEqual(before)
     expect([author.guards.inUse?.id, reader.guards.inUse?.id]).toEqual(inUse)
     for (const client of [author, reader]) {
-      await until(() => client.pool.ready.length >= Math.min(6, client.pool.wanted), 'circuits again')
+      await network.until(() => client.pool.ready.length >= Math.min(6, client.pool.wanted), 'circuits again')
       expect(new Set(gatewaysOf(client)).size).toBe(client.pool.ready.length)
       const paths = client.pool.ready.flatMap((circuit) => circuit.path.map(({ id }) => id))
       expect(paths.some((id) => lost.some((gone) => equalBytes(gone, id)))).toBe(false)
@@ -136,10 +139,10 @@ describe('circuits that are past their time', () => {
     const { report } = await put(author, bytes, async (tenth) => {
       expect(new Set(gatewaysOf(author)).size).toBe(author.pool.ready.length)
       if (tenth !== 5) return
-      await until(() => !author.pool.ready.some((circuit) => old.includes(circuit)), 'others')
+      await network.until(() => !author.pool.ready.some((circuit) => old.includes(circuit)), 'others')
     })
     expect(report.stored).toBe(report.shards)
     expect(author.guards.ids.map(toHex)).toEqual(guards)
-    await until(() => old.every((circuit) => !circuit.isOpen), 'the old ones are destroyed when they are done')
+    await network.until(() => old.every((circuit) => !circuit.isOpen), 'the old ones are destroyed when they are done')
   })
 })

@@ -14,7 +14,7 @@ import {
   repairObject,
   type StripeRepair,
 } from '../../storage/index.ts'
-import { MemoryNetwork, until } from './memory-network.ts'
+import { MemoryNetwork } from './memory-network.ts'
 
 const DAY_MS = 24 * 60 * 60_000
 const network = new MemoryNetwork()
@@ -23,10 +23,13 @@ let other: HushNode
 
 beforeAll(async () => {
   await network.start({ joining: 1 })
-  await until(() => network.members.every(({ node }) => node.member?.ring.state !== undefined), 'all have joined')
+  await network.until(
+    () => network.members.every(({ node }) => node.member?.ring.state !== undefined),
+    'all have joined',
+  )
   author = await network.addClient()
   other = await network.addClient()
-  await until(() => author.pool.ready.length >= 5 && other.pool.ready.length >= 5, 'circuits')
+  await network.until(() => author.pool.ready.length >= 5 && other.pool.ready.length >= 5, 'circuits')
 })
 afterAll(() => network.stop())
 
@@ -113,10 +116,10 @@ describe('a lease', () => {
       const bytes = store.get(ref)
       if (bytes === undefined) continue
       store.delete(ref)
-      await store.put({ ref, bytes, leaseEndMs: Date.now() + DAY_MS })
+      await store.put({ ref, bytes, leaseEndMs: network.clock.nowMs() + DAY_MS })
     }
     expect(await other.client.renew(ref)).toBe(true)
-    const renewed = ends().filter((end) => (end ?? 0) > Date.now() + 29 * DAY_MS)
+    const renewed = ends().filter((end) => (end ?? 0) > network.clock.nowMs() + 29 * DAY_MS)
     expect(renewed.length).toBeGreaterThanOrEqual(2)
     forget([lost])
     expect(await other.client.renew(lost)).toBe(false)

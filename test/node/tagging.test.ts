@@ -20,7 +20,7 @@ import {
   WHOLE,
 } from '../../routing/index.ts'
 import { type ContentRef, encodeContentRef } from '../../storage/index.ts'
-import { MemoryNetwork, until } from './memory-network.ts'
+import { MemoryNetwork } from './memory-network.ts'
 
 const network = new MemoryNetwork()
 const random = systemRandom()
@@ -28,19 +28,22 @@ let client: HushNode
 
 beforeAll(async () => {
   await network.start({ joining: 3 })
-  await until(() => network.members.every(({ node }) => node.member?.ring.state !== undefined), 'all have joined')
+  await network.until(
+    () => network.members.every(({ node }) => node.member?.ring.state !== undefined),
+    'all have joined',
+  )
   client = await network.addClient()
   const isFull = ({ node }: { node: HushNode }): boolean =>
     node.pool.wanted >= 5 && node.pool.ready.length >= node.pool.wanted
   // Nothing is built any more: relay cells are those of the test's own requests.
-  await until(() => network.members.every(isFull), 'circuits of all')
+  await network.until(() => network.members.every(isFull), 'circuits of all')
 })
 afterEach(() => network.hostile.clear())
 afterAll(() => network.stop())
 
 /** An open circuit of three different relays, with the keys of their links. */
 async function path() {
-  await until(() => client.pool.ready.length >= 4, 'circuits')
+  await network.until(() => client.pool.ready.length >= 4, 'circuits')
   const circuit = client.pool.ready.at(-1)
   if (circuit === undefined) throw new Error('no circuit')
   const [guard, middle, gateway] = circuit.path.map(({ publicKey }) => publicKey)

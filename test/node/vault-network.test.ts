@@ -11,12 +11,6 @@ const random = systemRandom()
 let author: HushNode
 let reader: HushNode
 
-async function until(isSo: () => boolean, what: string): Promise<void> {
-  for (let waited = 0; !isSo(); waited += 50) {
-    if (waited > 60_000) throw new Error(`still waiting: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-}
 const stopped = new Set<HushNode>()
 const nodes = (): Member[] => network.members.filter(({ node }) => node.settings.node && !stopped.has(node))
 const sum = (of: (member: Member) => number): number => nodes().reduce((total, member) => total + of(member), 0)
@@ -69,8 +63,8 @@ beforeAll(async () => {
   author = await network.addClient()
   reader = await network.addClient()
   const hasLines = ({ node }: Member): boolean => (node.member?.lines?.attached().length ?? 0) >= 3
-  await until(() => nodes().every(hasLines), 'three lines each')
-  await until(() => [author, reader].every(({ pool }) => pool.ready.length >= 5), 'circuits')
+  await network.until(() => nodes().every(hasLines), 'three lines each')
+  await network.until(() => [author, reader].every(({ pool }) => pool.ready.length >= 5), 'circuits')
 }, 120_000)
 afterAll(() => network.stop())
 
@@ -81,7 +75,7 @@ describe('a network with vaults', () => {
   it('has what was put with two vaults each, and nothing of it with keepers', async () => {
     stored = await put(bytes)
     // On a busy machine some vaults are slow: what keepers had to take is moved.
-    await until(() => sum(({ store }) => store.usage().count) === 0, 'nothing with keepers')
+    await network.until(() => sum(({ store }) => store.usage().count) === 0, 'nothing with keepers')
     for (const ref of stored.refs) expect(blobsOf(ref)).toBeGreaterThanOrEqual(2)
     for (const { vaultStore } of nodes()) for (const ref of stored.refs) expect(vaultStore.has(ref)).toBe(false)
   }, 120_000)
@@ -98,7 +92,7 @@ describe('a network with vaults', () => {
   }, 90_000)
 
   it('has two vaults for each again before long', async () => {
-    await until(() => stored.refs.every((ref) => blobsOf(ref) >= 2), 'two vaults again')
+    await network.until(() => stored.refs.every((ref) => blobsOf(ref) >= 2), 'two vaults again')
   }, 120_000)
 
   it('loses nothing when a vault leaves with notice', async () => {
@@ -112,6 +106,6 @@ describe('a network with vaults', () => {
     const copiesOf = (ref: ContentRef): number => blobsOf(ref) + keepersOf(ref)
     for (const ref of stored.refs) expect(copiesOf(ref)).toBeGreaterThanOrEqual(1)
     expect(Buffer.compare(await get(stored.address), bytes)).toBe(0)
-    await until(() => stored.refs.every((ref) => copiesOf(ref) >= 2), 'two copies again')
+    await network.until(() => stored.refs.every((ref) => copiesOf(ref) >= 2), 'two copies again')
   }, 120_000)
 })

@@ -1,11 +1,13 @@
 /**
- * Two groups of tests. "house" runs first, two files at a time; "e2e" starts real processes, so it runs
- * after the others and one file at a time. Set HUSH_TEST_REPORT to a path to get a JSON report as well.
+ * Groups of tests, one after the other and two files at a time: "house", then "e2e", which starts real processes, and
+ * at the end "alone", whose one file measures what a flood does to a machine that does nothing else. Set
+ * HUSH_TEST_REPORT to a path to get a JSON report as well.
  */
 import { configDefaults, defineConfig } from 'vitest/config'
 
 const PATIENCE_MS = 120_000
 const WORKERS_MAX = 2
+const ALONE = 'test/e2e/attack.test.ts'
 const reportPath = process.env.HUSH_TEST_REPORT
 
 const shared = {
@@ -35,8 +37,18 @@ export default defineConfig({
           ...shared,
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          fileParallelism: false,
+          exclude: [...configDefaults.exclude, ALONE],
+          maxWorkers: WORKERS_MAX,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: 'alone',
+          include: [ALONE],
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

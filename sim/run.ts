@@ -2,7 +2,7 @@
 import type { Location, Profile } from '../core/index.ts'
 import type { HushNode } from '../node/compose.ts'
 import { Chance } from './chance.ts'
-import { checkBounds, checkLists, checkOneKeeper, checkRest, ringFault } from './checks.ts'
+import { checkBounds, checkLists, checkOneKeeper, checkRequestsEnd, checkRest, ringFault } from './checks.ts'
 import { Custody } from './custody.ts'
 import { churn, drawFaults, Faults } from './faults.ts'
 import { drawCharacters, hostileTamper } from './hostile.ts'
@@ -120,6 +120,7 @@ export async function runSeed(wish: RunWish): Promise<RunReport> {
     const ledgers = { pairs: ledgerPairs(network), atMs: world.nowMs }
     for (const lack of custody.lacking().slice(0, 5)) network.violate(`not copied again: ${lack}`)
     checkRest(network)
+    await checkRequestsEnd(network)
     read = await during(network, readBack(network, workload.acknowledged, { triesMax: 6 }))
     await world.run(() => world.nowMs >= ledgers.atMs + LEDGERS_AGREE_WITHIN_MS)
     checkLedgersAgree(network, ledgers.pairs)

@@ -92,7 +92,8 @@ const STRIPES_REMEMBERED = 64
 export const LEASE_DAYS = 30
 const DAY_MS = 24 * 60 * 60_000
 /** Shards without a keeper are tried again so often, so many in a round. */
-const PENDING_EVERY_MS = 5_000
+/** Twice as long after each pass that placed nothing: some are refused for as long as their keepers are who they are. */
+const PENDING_EVERY_MS = { min: 5_000, max: 60_000 }
 const PENDING_PAGE = 32
 /** When no gateway takes more to hold, they are asked again so often, for at most so many holds of mean length. */
 const HELD_FULL_EVERY_MS = 5_000
@@ -147,6 +148,9 @@ export class Client {
   #objects = 0
   readonly #queue: (() => void)[] = []
   readonly #spread = new Map<string, Map<ClientCircuit, number>>()
+  #pendingEveryMs = PENDING_EVERY_MS.min
+  /** The last one that was tried: the next pass goes on behind it. */
+  #lastPending: ContentRef | undefined
   #isStopped = false
   readonly counts = { puts: 0, gets: 0, retries: 0, badReceipts: 0, badData: 0 }
 
@@ -157,7 +161,7 @@ export class Client {
   /** Goes on placing what found no keeper, until stopped. */
   start(): void {
     const { clock, jitter, log } = this.#p
-    clock.setTimer(around(jitter, PENDING_EVERY_MS, 0.5), () => {
+    clock.setTimer(around(jitter, this.#pendingEveryMs, 0.5), () => {
       if (this.#isStopped) return
       void this.#placePending()
         .catch((error: unknown) => log('debug', 'pending shards wait on', { reason: messageOf(error) }))
@@ -494,12 +498,20 @@ export class Client {
   }
 
   async #placePending(): Promise<void> {
-    for (const { ref } of this.#p.pending.list({ limit: PENDING_PAGE })) {
+    const after = this.#lastPending
+    const page = this.#p.pending.list({ limit: PENDING_PAGE, ...(after && { after }) })
+    this.#lastPending = page.length < PENDING_PAGE ? undefined : page.at(-1)?.ref
+    let placed = 0
+    for (const { ref } of page) {
       if (this.#isStopped) return
       const bytes = this.#p.pending.get(ref)
       if (bytes !== undefined && (await this.#put(ref, bytes, { spread: 'pending' })) !== 'stored') continue
       await this.#p.pending.delete(ref)
+      placed++
     }
+    const { min, max } = PENDING_EVERY_MS
+    const isVain = page.length > 0 && placed === 0
+    this.#pendingEveryMs = isVain ? Math.min(max, 2 * this.#pendingEveryMs) : min
   }
 }
 

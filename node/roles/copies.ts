@@ -50,6 +50,11 @@ export class Copies {
     return was
   }
 
+  /** One lies here that belongs to others. */
+  noteAside(): void {
+    this.#isAside = true
+  }
+
   /** Whether `hand` succeeded at `count` of the members; in order, going on to the next when one fails. */
   async atSome(members: readonly NodeId[], count: number, hand: (id: NodeId) => Promise<boolean>): Promise<boolean> {
     let done = 0

@@ -134,6 +134,8 @@ export class Keeper {
       copies.hand(id, ref, { bytes, leaseEndMs }),
     )
     if ((await own) === 'full') return { end: 'none', reason: REFUSAL.full }
+    // A request may end here by somebody's false word: who should have the content gets it soon.
+    if (holders.rankOf(locationOf(ref)) >= profile.copies) copies.noteAside()
     if (!(await copied)) return { end: 'none', reason: REFUSAL.copies }
     this.counts.here++
     return this.#receipt(ref, leaseEndMs, nonce)

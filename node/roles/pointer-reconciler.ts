@@ -18,6 +18,7 @@ import type { Holders } from './holders.ts'
 import { inParallel } from './in-parallel.ts'
 import { byHolder, HAVE_TIMEOUT_MS, type ReconcileOptions, type ReconcileReport } from './reconciler.ts'
 import type { Tending } from './tending.ts'
+import { Untaken } from './untaken.ts'
 import type { Vaulted } from './vaulted.ts'
 
 const PAGE = 512
@@ -56,6 +57,7 @@ export class PointerReconciler {
 
   async pass(options: ReconcileOptions): Promise<ReconcileReport> {
     const report = { pushed: 0, dropped: 0, lacking: 0, surplus: 0 }
+    const untaken = new Untaken()
     // Others have these pointers, but not what has changed in them.
     if (options.leaving) await this.#p.vaulted.tellNow()
     let over = Math.max(0, this.#surplus - SURPLUS_MAX)
@@ -66,7 +68,7 @@ export class PointerReconciler {
       const arc = { from: own, to: own, limit: PAGE, ...(after !== undefined && { after }) }
       const plans = this.#p.pointers.list(arc).map((held) => this.#plan(held, options))
       if (plans.length === 0 || options.isStopped()) break
-      report.pushed += await this.#push(plans, options)
+      report.pushed += await this.#push(plans, options, untaken)
       report.lacking += plans.filter(({ lacks }) => lacks > 0).length
       if (!options.leaving) {
         await inParallel(PUSHES_MAX, plans, async (plan) => {
@@ -98,7 +100,7 @@ export class PointerReconciler {
   }
 
   /** Hands over what others lack; how many. */
-  async #push(plans: readonly Plan[], options: ReconcileOptions): Promise<number> {
+  async #push(plans: readonly Plan[], options: ReconcileOptions, untaken: Untaken): Promise<number> {
     let pushed = 0
     for (const { id, plans: asked } of byHolder(plans)) {
       if (options.isStopped()) break
@@ -109,9 +111,8 @@ export class PointerReconciler {
         const answer = peer && (await this.#p.calls.ask(peer, { kind: 'have', refs }, HAVE_TIMEOUT_MS))
         const missing = some.filter((_, i) => answer?.held[i] !== HELD.pointer)
         await inParallel(PUSHES_MAX, missing, async (plan) => {
-          const isTaken =
-            peer !== undefined && !options.isStopped() && (await this.#p.copies.point(id, plan.ref, plan.pointer))
-          if (isTaken) pushed++
+          const give = () => this.#p.copies.point(id, plan.ref, plan.pointer)
+          if (peer !== undefined && !options.isStopped() && (await untaken.hand(id, give))) pushed++
           else plan.lacks++
         })
       }

@@ -16,6 +16,7 @@ import type { PeerLink } from '../links.ts'
 import type { Copies } from './copies.ts'
 import type { Holders } from './holders.ts'
 import { inParallel } from './in-parallel.ts'
+import { Untaken } from './untaken.ts'
 
 export const HAVE_TIMEOUT_MS = 8_000
 /** Copies pushed at the same time: repair must not crowd out requests. */
@@ -53,6 +54,13 @@ export interface ReconcileOptions {
 
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] }
 
+interface Pass {
+  readonly report: Writable<ReconcileReport>
+  readonly untaken: Untaken
+  /** Surplus beyond what may be kept. */
+  over: number
+}
+
 /** A content held here, and how it stands with the others that should hold it. */
 interface Plan extends StoredShard {
   readonly others: readonly NodeId[]
@@ -80,7 +88,7 @@ export class Reconciler {
     const surplusMax = Math.floor((store.usage().quotaBytes * SURPLUS_SHARE) / SHARD_SIZE)
     // From this node on clockwise: what is farthest from its own arc comes first, and leaves first.
     const arc = { from: ownLocation(selfId), to: ownLocation(selfId), limit: PAGE }
-    const pass = { report, over: Math.max(0, this.#surplus - surplusMax) }
+    const pass = { report, untaken: new Untaken(), over: Math.max(0, this.#surplus - surplusMax) }
     let after: ContentRef | undefined
     for (;;) {
       const page = store.list({ ...arc, ...(after === undefined ? {} : { after }) })
@@ -93,12 +101,7 @@ export class Reconciler {
     return report
   }
 
-  async #page(
-    page: ReturnType<ShardStore['list']>,
-    options: ReconcileOptions,
-    pass: { readonly report: Writable<ReconcileReport>; over: number },
-    attempt = 1,
-  ): Promise<void> {
+  async #page(page: ReturnType<ShardStore['list']>, options: ReconcileOptions, pass: Pass, attempt = 1): Promise<void> {
     const { selfId, profile, store, holders } = this.#p
     const { report } = pass
     const all = page.map((held): Plan => {
@@ -120,8 +123,7 @@ export class Reconciler {
         // Who points to it answers for it as well.
         const missing = some.filter((_, i) => (answer?.held[i] ?? HELD.not) === HELD.not)
         await inParallel(PUSHES_MAX, missing, async (plan) => {
-          if (options.isStopped() || !(await this.#p.copies.push(id, plan))) plan.lacks++
-          else report.pushed++
+          if (options.isStopped() || !(await this.#push(id, plan, pass))) plan.lacks++
         })
       }
     }
@@ -133,7 +135,7 @@ export class Reconciler {
     report.lacking += plans.filter((plan) => plan.lacks > 0).length
     if (options.leaving) return
     const surplus = plans.filter((plan) => !plan.isHolder && plan.others.length >= profile.copies)
-    await this.#proveSurplus(surplus, options, report)
+    await this.#proveSurplus(surplus, options, pass)
     for (const plan of surplus) {
       const isProven = plan.unproven === 0 && plan.lacks === 0
       if (isProven || pass.over > 0) {
@@ -145,19 +147,21 @@ export class Reconciler {
   }
 
   /** A holder that said it has a content and cannot prove it is given the content anew, and asked again next time. */
-  async #proveSurplus(
-    surplus: readonly Plan[],
-    options: ReconcileOptions,
-    report: Writable<ReconcileReport>,
-  ): Promise<void> {
+  async #proveSurplus(surplus: readonly Plan[], options: ReconcileOptions, pass: Pass): Promise<void> {
     for (const { id, plans } of byHolder(surplus.filter((plan) => plan.lacks === 0))) {
       if (options.isStopped()) return
       const proven = await this.#p.copies.prove(id, plans)
       await inParallel(PUSHES_MAX, [...plans.entries()], async ([at, plan]) => {
         if (proven[at] === true) plan.unproven--
-        else if (!options.isStopped() && (await this.#p.copies.push(id, plan))) report.pushed++
+        else if (!options.isStopped()) await this.#push(id, plan, pass)
       })
     }
+  }
+
+  async #push(id: NodeId, plan: Plan, { untaken, report }: Pass): Promise<boolean> {
+    const isTaken = await untaken.hand(id, () => this.#p.copies.push(id, plan))
+    if (isTaken) report.pushed++
+    return isTaken
   }
 }
 

@@ -97,6 +97,41 @@ describe('a copy beyond those wanted', () => {
   })
 })
 
+describe('a holder that takes nothing', () => {
+  it('is given up for the pass after eight in a row, so that others get what they lack', async () => {
+    const { nodes, around } = network()
+    const [node] = nodes as [Node]
+    const shards = Array.from({ length: 400 }, (_, i) => makeShard(200 + i))
+    const mine = shards.filter(({ ref }) => around(ref)[0] === node)
+    const silent = around((mine[0] as (typeof mine)[0]).ref)[1] as Node
+    expect(mine.filter(({ ref }) => around(ref)[1] === silent).length).toBeGreaterThan(12)
+    for (const shard of mine) await node.store.put({ ...shard, ...lease })
+    let asked = 0
+    silent.lie = (call, truth) => {
+      if (call.kind !== 'copy') return truth
+      asked++
+      silent.store.delete(shards.find(({ bytes }) => Buffer.compare(bytes, call.bytes) === 0)?.ref as ContentRef)
+      return undefined
+    }
+    const report = await node.reconciler.pass(pass)
+    expect(asked).toBeGreaterThanOrEqual(8)
+    expect(asked).toBeLessThan(12)
+    expect(report.lacking).toBe(mine.filter(({ ref }) => around(ref)[1] === silent).length)
+  })
+})
+
+describe('a put', () => {
+  it('that ends at a node to which the content does not belong is looked at again soon, one at its owner is not', async () => {
+    for (const [rank, isAside] of [[0, false] as const, [1, false] as const, [3, true] as const]) {
+      const shard = makeShard(10 + rank)
+      const node = network().around(shard.ref)[rank] as Node
+      const put = { ref: encodeContentRef(shard.ref), leaseDays: 30, nonce: new Uint8Array(16), bytes: shard.bytes }
+      expect(await node.keeper.accept(shard.ref, put)).toMatchObject({ end: 'stored' })
+      expect(node.copies.takeAside()).toBe(isAside)
+    }
+  })
+})
+
 describe('renewal', () => {
   const renew = { ref: new Uint8Array(34), leaseDays: 30, nonce: new Uint8Array(16).fill(9) }
 

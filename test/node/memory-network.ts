@@ -96,7 +96,7 @@ export class MemoryNetwork {
 
   /** The perfect first ring, r + 1 nodes, and some that join. */
   async start(counts: { joining: number }): Promise<void> {
-    this.#running = this.#world.run(() => this.#isStopped)
+    this.#goOn()
     const seeds = await Promise.all(
       Array.from({ length: this.#profile.successors + 1 }, async (_, i) => this.#identity(`10.${i}.0.1:1`)),
     )
@@ -107,6 +107,7 @@ export class MemoryNetwork {
 
   /** A client of its own home; `contacts` are the first ring. */
   async addClient(options: { hasCover?: boolean; profile?: Partial<Profile> } = {}): Promise<HushNode> {
+    this.#goOn()
     const identity = await this.#identity('')
     const { node } = await this.#add(identity, this.members[0]?.node.settings.seeds ?? [], {
       isClient: true,
@@ -116,8 +117,8 @@ export class MemoryNetwork {
   }
 
   /**
-   * A node of a new home, which has its puzzle to solve yet; alone, in a network of its own rules. Without a first
-   * ring time stands still: to solve a puzzle takes none of it.
+   * A node of a new home, which has its puzzle to solve yet; alone, in a network of its own rules. Until others are
+   * there time stands still: to solve a puzzle takes none of it.
    */
   async addFresh(profile: Partial<Profile>, onNonce: (nonce: number) => void): Promise<Member> {
     return this.#add(await this.#identity('10.99.0.1:1'), [], { profile, onNonce })
@@ -139,6 +140,10 @@ export class MemoryNetwork {
   async until(isSo: () => boolean, what: string): Promise<void> {
     for (const endMs = this.#world.nowMs + PATIENCE_MS; !isSo(); await this.sleep(50))
       if (this.#world.nowMs > endMs) throw new Error(`still waiting: ${what}`)
+  }
+
+  #goOn(): void {
+    this.#running ??= this.#world.run(() => this.#isStopped)
   }
 
   async #identity(address: string) {

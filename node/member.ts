@@ -290,6 +290,7 @@ export class Member {
   async leave(): Promise<void> {
     if (this.#isLeaving) return
     this.#isLeaving = true
+    this.keeper.leave()
     await this.vaulting?.lines.leave()
     const report = await this.reconcile.handOver()
     this.#p.log('info', 'handed over', { pushed: report.pushed, lacking: report.lacking })

@@ -69,7 +69,9 @@ export class Custody {
       const kept = this.#keptBy(ref, host)
       const liars = near.filter((other) => other?.isHostile === true && !kept.includes(other))
       if (Math.max(kept.length + liars.length, blobsOf(ref, this.#network.nodes)) < this.#copies)
-        this.#network.violate(`${host.name} has handed over ${shown(ref)}, which ${kept.length} others have`)
+        this.#network.violate(
+          `${host.name} has handed over ${shown(ref)}, which ${kept.length} others have: ${namesOf(kept)} of ${namesOf(near)}`,
+        )
     }
   }
 

@@ -73,11 +73,22 @@ export class Keeper {
   readonly #p: KeeperPorts
   /** PROVE calls being answered. */
   #proving = 0
+  #isLeaving = false
   /** Puts and renewals that ended in bytes stored here, since there were not vaults enough. */
   readonly counts = { inVaults: 0, here: 0 }
 
   constructor(ports: KeeperPorts) {
     this.#p = ports
+  }
+
+  /** From now on what lies here is no copy that others may count on. SPEC requests §7 */
+  leave(): void {
+    this.#isLeaving = true
+  }
+
+  /** Copies that others must have beside what lies here. */
+  get #copiesElsewhere(): number {
+    return this.#p.profile.copies - (this.#isLeaving ? 0 : 1)
   }
 
   /** What lies here of the content itself, cache aside. */
@@ -130,7 +141,7 @@ export class Keeper {
   ): Promise<Outcome> {
     const { copies, holders, profile } = this.#p
     const own = this.#keep(ref, bytes, leaseEndMs)
-    const copied = copies.atSome(holders.others(locationOf(ref)), profile.copies - 1, (id) =>
+    const copied = copies.atSome(holders.others(locationOf(ref)), this.#copiesElsewhere, (id) =>
       copies.hand(id, ref, { bytes, leaseEndMs }),
     )
     if ((await own) === 'full') return { end: 'none', reason: REFUSAL.full }
@@ -150,7 +161,7 @@ export class Keeper {
 
   /** Prolongs what is held, here and at the next nodes, which prove that they hold it or get it anew. */
   async renew(ref: ContentRef, renew: RenewRequest): Promise<Outcome> {
-    const { clock, profile, store, copies, vaulted } = this.#p
+    const { clock, store, copies, vaulted } = this.#p
     const nowMs = clock.nowMs()
     const leaseEndMs = nowMs + renew.leaseDays * DAY_MS
     const bytes = (store.leaseEnd(ref) ?? 0) > nowMs ? store.get(ref) : undefined
@@ -161,7 +172,7 @@ export class Keeper {
     if (bytes === undefined) return { end: 'none', reason: REFUSAL.notFound }
     const own = this.#prolong(ref, leaseEndMs)
     const others = this.#p.holders.others(locationOf(ref))
-    const renewed = copies.atSome(others, profile.copies - 1, async (id) => {
+    const renewed = copies.atSome(others, this.#copiesElsewhere, async (id) => {
       const [isProven] = await copies.prove(id, [{ ref, leaseEndMs }])
       return isProven === true || copies.hand(id, ref, { bytes, leaseEndMs })
     })
@@ -178,7 +189,7 @@ export class Keeper {
         const ref = readContentRef(raw)
         if (ref === undefined) return HELD.not
         if (this.#p.vaulted.get(ref) !== undefined) return HELD.pointer
-        return (this.#p.store.leaseEnd(ref) ?? 0) > nowMs ? HELD.bytes : HELD.not
+        return !this.#isLeaving && (this.#p.store.leaseEnd(ref) ?? 0) > nowMs ? HELD.bytes : HELD.not
       })
       return { kind: 'haves', tag: call.tag, held: Uint8Array.from(held) }
     }
@@ -205,7 +216,7 @@ export class Keeper {
   async #proof(nonce: Uint8Array, wanted: { ref: Uint8Array; leaseEndMs: number }): Promise<Uint8Array> {
     const { clock, selfId } = this.#p
     const ref = readContentRef(wanted.ref)
-    if (ref === undefined || wanted.leaseEndMs > clock.nowMs() + LEASE_MS_MAX) return NO_PROOF
+    if (this.#isLeaving || ref === undefined || wanted.leaseEndMs > clock.nowMs() + LEASE_MS_MAX) return NO_PROOF
     const bytes = await this.#proveable(ref, wanted.leaseEndMs)
     return bytes === undefined ? NO_PROOF : possessionProof({ nonce, holder: selfId, bytes })
   }
@@ -233,7 +244,7 @@ export class Keeper {
   async #takeCopy(call: Extract<Call, { kind: 'copy' }>): Promise<number> {
     const { profile } = this.#p
     const ref = readContentRef(call.ref)
-    if (ref === undefined || !this.#isSane(call.leaseEndMs) || !verifyContent(ref, call.bytes))
+    if (this.#isLeaving || ref === undefined || !this.#isSane(call.leaseEndMs) || !verifyContent(ref, call.bytes))
       return COPY_RESULT.refused
     // One place further than a keeper may go: views differ while the ring changes.
     if (this.#p.holders.rankOf(locationOf(ref)) > profile.copies + REGION_EXTRA) return COPY_RESULT.refused

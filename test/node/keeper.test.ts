@@ -10,6 +10,10 @@ const DAY_MS = 24 * 60 * 60_000
 const pass = { leaving: false, isStopped: () => false }
 const lease = { leaseEndMs: EPOCH_MS + 5 * DAY_MS }
 
+function putOf({ ref, bytes }: ReturnType<typeof makeShard>) {
+  return { ref: encodeContentRef(ref), leaseDays: 30, nonce: new Uint8Array(16), bytes }
+}
+
 describe('a copy beyond those wanted', () => {
   it.each([
     ['shard', makeShard(1)],
@@ -125,10 +129,43 @@ describe('a put', () => {
     for (const [rank, isAside] of [[0, false] as const, [1, false] as const, [3, true] as const]) {
       const shard = makeShard(10 + rank)
       const node = network().around(shard.ref)[rank] as Node
-      const put = { ref: encodeContentRef(shard.ref), leaseDays: 30, nonce: new Uint8Array(16), bytes: shard.bytes }
-      expect(await node.keeper.accept(shard.ref, put)).toMatchObject({ end: 'stored' })
+      expect(await node.keeper.accept(shard.ref, putOf(shard))).toMatchObject({ end: 'stored' })
       expect(node.copies.takeAside()).toBe(isAside)
     }
+  })
+})
+
+describe('a node that leaves', () => {
+  it('proves nothing, so that nobody lets go of a copy for one that goes', async () => {
+    const shard = makeShard(20)
+    const [owner, leaver, , surplus] = network().around(shard.ref) as [Node, Node, Node, Node]
+    for (const { store } of [owner, leaver, surplus]) await store.put({ ...shard, ...lease })
+    leaver.keeper.leave()
+    expect(await surplus.reconciler.pass(pass)).toMatchObject({ dropped: 0 })
+    expect(surplus.store.has(shard.ref)).toBe(true)
+  })
+
+  it('is no holder for another that leaves at the same time', async () => {
+    const shard = makeShard(21)
+    const [owner, leaver, third] = network().around(shard.ref) as [Node, Node, Node]
+    for (const { store } of [owner, leaver]) await store.put({ ...shard, ...lease })
+    leaver.keeper.leave()
+    const report = await owner.reconciler.pass({ ...pass, leaving: true })
+    expect(report.lacking).toBe(1)
+    expect(third.store.has(shard.ref)).toBe(true)
+  })
+
+  it('has all copies of a put elsewhere, and takes none of others', async () => {
+    const shard = makeShard(22)
+    const [owner, next, third, fourth] = network().around(shard.ref) as [Node, Node, Node, Node]
+    owner.keeper.leave()
+    expect(await owner.keeper.accept(shard.ref, putOf(shard))).toMatchObject({ end: 'stored' })
+    expect([next, third, fourth].map(({ store }) => store.has(shard.ref))).toEqual([true, true, false])
+    const other = makeShard(23)
+    const [first, leaver, after] = network().around(other.ref) as [Node, Node, Node]
+    leaver.keeper.leave()
+    expect(await first.keeper.accept(other.ref, putOf(other))).toMatchObject({ end: 'stored' })
+    expect([leaver, after].map(({ store }) => store.has(other.ref))).toEqual([false, true])
   })
 })
 

@@ -40,6 +40,8 @@ export interface GatePorts {
 export class Gate {
   readonly #p: GatePorts
   readonly #held = new Map<PeerLink, HeldCells>()
+  /** Cells that were let in not at once, or not at all. */
+  readonly counts = { heldBack: 0 }
   #timer: Timer | undefined
 
   constructor(ports: GatePorts) {
@@ -62,6 +64,7 @@ export class Gate {
     }
     const queue = held ?? new HeldCells(peer, this.#p)
     this.#held.set(peer, queue)
+    this.counts.heldBack++
     if (queue.count >= HELD_MAX) return false
     queue.add(cell, clock.monotonicMs())
     while (this.waiting > HELD_MAX) this.#largest().dropOlder(Number.POSITIVE_INFINITY)

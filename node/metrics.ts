@@ -141,6 +141,7 @@ export function addNodeMetrics(
   gauge('attached_lines', 'lines of vaults attached to this keeper', () => node.member?.lines?.attached().length ?? 0)
   byReason('attachment_events_total', 'what came of lines of vaults', () => ({ ...node.member?.lines?.counts }))
   gauge('held_back_cells', 'cells of peers that owe too much that wait for their turn', () => node.gate.waiting)
+  counter('held_back_cells_total', 'cells that had to wait for their turn', () => node.gate.counts.heldBack)
   for (const kind of ['get', 'put'] as const) {
     gauge(`${kind}_window`, `${kind}s that this home allows itself at once`, () => node.pacing.stateOf(kind).window)
     gauge(`${kind}s_waiting`, `${kind}s that wait for room in it`, () => node.pacing.stateOf(kind).waiting)

@@ -101,7 +101,7 @@ describe('a client that never serves, under load', () => {
     expect(served.length).toBeGreaterThan(NODES / 4)
     expect(served.filter(({ word }) => word !== 'serve')).toEqual([])
 
-    const held = /^\w*held_back_cells (\d+)$/m
+    const held = /^\w*held_back_cells_total (\d+)$/m
     const cells = (text: string): number => Number(held.exec(text)?.[1] ?? 0)
     const metrics = await until(
       () => connectControl(guard).metrics(),

@@ -2,10 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CIRCUIT_REQUESTS_MAX, compareBytes, equalBytes, LEAF_COUNT, toHex } from '../../core/index.ts'
 import type { HushNode } from '../../node/compose.ts'
-import { systemJitter, systemRandom } from '../../node/system/index.ts'
 import { encodeCircuitRequest } from '../../routing/index.ts'
 import { encodeContentRef, openObject, putObject } from '../../storage/index.ts'
-import { MemoryNetwork } from './memory-network.ts'
+import { chance, MemoryNetwork } from './memory-network.ts'
 
 const network = new MemoryNetwork()
 let author: HushNode
@@ -22,7 +21,7 @@ function isOneRing(): boolean {
 }
 
 async function put(from: HushNode, bytes: Uint8Array, kind: 'private' | 'public' = 'private') {
-  const ports = { random: systemRandom(), place: from.client.placer() }
+  const ports = { random: chance, place: from.client.placer() }
   return putObject(
     {
       source: (async function* () {
@@ -36,7 +35,7 @@ async function put(from: HushNode, bytes: Uint8Array, kind: 'private' | 'public'
 }
 
 async function get(to: HushNode, address: Awaited<ReturnType<typeof put>>['address']): Promise<string> {
-  const object = await openObject(address, { fetch: to.client.fetcher(), jitter: systemJitter() })
+  const object = await openObject(address, { fetch: to.client.fetcher(), jitter: chance })
   const parts: Uint8Array[] = []
   for await (const part of object.read()) parts.push(part)
   return Buffer.concat(parts).toString('base64')
@@ -60,7 +59,7 @@ describe('a network out of ports', () => {
   })
 
   it('gives back to one client what another has put, with both kinds of address', async () => {
-    const bytes = systemRandom().bytes(700_000)
+    const bytes = chance.bytes(700_000)
     for (const kind of ['private', 'public'] as const) {
       const { address, report } = await put(author, bytes, kind)
       expect(report.stored).toBe(report.shards)
@@ -81,14 +80,14 @@ describe('a network out of ports', () => {
       return held
     }
     for (const name of count().keys()) before.set(name, 1)
-    await put(author, systemRandom().bytes(100_000))
+    await put(author, chance.bytes(100_000))
     const added = [...count()].filter(([name]) => !before.has(name))
     expect(added.length).toBeGreaterThan(0)
     for (const [, copies] of added) expect(copies).toBeGreaterThanOrEqual(2)
   })
 
   it('loses nothing when a node leaves with notice', async () => {
-    const bytes = systemRandom().bytes(300_000)
+    const bytes = chance.bytes(300_000)
     const { address } = await put(author, bytes)
     const leaver = network.members.find(({ node }) => node.member !== undefined && node.guards.inUse !== undefined)
     await leaver?.node.leave()
@@ -97,9 +96,9 @@ describe('a network out of ports', () => {
   })
 
   it('goes on reading when its guard dies and takes every circuit along', async () => {
-    const bytes = systemRandom().bytes(5_000_000)
+    const bytes = chance.bytes(5_000_000)
     const { address } = await put(author, bytes)
-    const object = await openObject(address, { fetch: reader.client.fetcher(), jitter: systemJitter() })
+    const object = await openObject(address, { fetch: reader.client.fetcher(), jitter: chance })
     const parts: Uint8Array[] = []
     for await (const part of object.read()) {
       parts.push(part)
@@ -113,7 +112,7 @@ describe('a network out of ports', () => {
   })
 
   it('keeps a circuit whose requests are given up by the dozen', async () => {
-    const { address } = await put(author, systemRandom().bytes(1_000))
+    const { address } = await put(author, chance.bytes(1_000))
     const circuit = reader.pool.ready[0]
     if (circuit === undefined || address.kind !== 'private') throw new Error('no circuit')
     const ref = encodeContentRef({ kind: 'root', id: address.locator, copy: 0 })
@@ -138,18 +137,16 @@ describe('a network out of ports', () => {
   it('ends a put with the reason when no circuit can be built', async () => {
     const alone = new MemoryNetwork()
     const client = await alone.addClient()
-    const { random, place } = { random: systemRandom(), place: client.client.placer() }
+    const ports = { random: chance, place: client.client.placer() }
     const source = (async function* () {
       yield Uint8Array.of(1)
     })()
-    await expect(putObject({ source, kind: 'private' }, { random, place })).rejects.toThrow(
-      /no circuit into the network/,
-    )
+    await expect(putObject({ source, kind: 'private' }, ports)).rejects.toThrow(/no circuit into the network/)
     await alone.stop()
   })
 
   it('says not found for an address nobody has stored', async () => {
-    const unknown = { kind: 'private', locator: systemRandom().bytes(32), key: systemRandom().bytes(32) } as const
+    const unknown = { kind: 'private', locator: chance.bytes(32), key: chance.bytes(32) } as const
     await expect(get(reader, unknown)).rejects.toThrow(/not found by 8 of 8 keepers/)
   })
 })

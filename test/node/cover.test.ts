@@ -1,12 +1,11 @@
 /** Cover traffic: loops, what goes in their place, and what does not wait. SPEC circuits §8 */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { HushNode } from '../../node/compose.ts'
-import { systemJitter, systemRandom } from '../../node/system/index.ts'
 import { Cover, type Covered } from '../../node/tasks/cover.ts'
 import { type ContentRef, openObject, putObject } from '../../storage/index.ts'
 import { seededJitter } from '../storage/support/random.ts'
 import { HandClock } from './hand-clock.ts'
-import { MemoryNetwork } from './memory-network.ts'
+import { chance, MemoryNetwork } from './memory-network.ts'
 
 function stage(seed = 'cover') {
   const clock = new HandClock()
@@ -128,7 +127,7 @@ describe('a client with cover traffic', () => {
   })
 
   it('puts and gets as others do, and asks for a leaf in place of a loop', async () => {
-    const bytes = systemRandom().bytes(300_000)
+    const bytes = chance.bytes(300_000)
     const refs: ContentRef[] = []
     const place = client.client.placer()
     const source = (async function* () {
@@ -137,14 +136,14 @@ describe('a client with cover traffic', () => {
     const { address } = await putObject(
       { source, kind: 'private' },
       {
-        random: systemRandom(),
+        random: chance,
         place: (shard) => {
           refs.push(shard.ref)
           return place(shard)
         },
       },
     )
-    const object = await openObject(address, { fetch: client.client.fetcher(), jitter: systemJitter() })
+    const object = await openObject(address, { fetch: client.client.fetcher(), jitter: chance })
     const parts: Uint8Array[] = []
     for await (const part of object.read()) parts.push(part)
     expect(Buffer.concat(parts).equals(bytes)).toBe(true)

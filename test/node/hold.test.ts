@@ -1,9 +1,8 @@
 /** Puts that gateways hold, over the production composition. SPEC requests §10 */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { HushNode } from '../../node/compose.ts'
-import { systemJitter, systemRandom } from '../../node/system/index.ts'
 import { openObject, putObject } from '../../storage/index.ts'
-import { MemoryNetwork } from './memory-network.ts'
+import { chance, MemoryNetwork } from './memory-network.ts'
 
 const network = new MemoryNetwork()
 let author: HushNode
@@ -25,11 +24,11 @@ async function put(bytes: Uint8Array) {
   const source = (async function* () {
     yield bytes
   })()
-  return putObject({ source, kind: 'private' }, { random: systemRandom(), place: author.client.placer('minutes') })
+  return putObject({ source, kind: 'private' }, { random: chance, place: author.client.placer('minutes') })
 }
 
 async function get(address: Awaited<ReturnType<typeof put>>['address']): Promise<Buffer> {
-  const object = await openObject(address, { fetch: reader.client.fetcher(), jitter: systemJitter() })
+  const object = await openObject(address, { fetch: reader.client.fetcher(), jitter: chance })
   const parts: Uint8Array[] = []
   for await (const part of object.read()) parts.push(part)
   return Buffer.concat(parts)
@@ -41,7 +40,7 @@ const shardsStored = () => network.members.reduce((sum, { store }) => sum + stor
 
 describe('a put with hold', () => {
   it('is handed over at once, root and all, and can be fetched when gateways have let go', async () => {
-    const bytes = systemRandom().bytes(600_000)
+    const bytes = chance.bytes(600_000)
     const before = shardsStored()
     const { address, report } = await put(bytes)
     expect(report).toMatchObject({ stored: 0, handed: report.shards, pending: 0 })
@@ -54,7 +53,7 @@ describe('a put with hold', () => {
   })
 
   it('is put again by the read-back when a gateway ends with what it held', async () => {
-    const bytes = systemRandom().bytes(400_000)
+    const bytes = chance.bytes(400_000)
     const { address, report } = await put(bytes)
     expect(report.handed).toBe(report.shards)
     const guard = author.guards.inUse?.id

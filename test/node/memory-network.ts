@@ -2,6 +2,7 @@
  * A network inside one process: the production composition over links that are function calls. What the
  * node touches of the world are its ports, so nothing else is needed. Its time is the simulator's: it runs on to
  * the next event whenever a test awaits something, so nobody waits for a timer, and a busy machine changes nothing.
+ * All chance comes from one seed: what a run shows, the next one shows too.
  */
 import {
   type Clock,
@@ -15,11 +16,14 @@ import {
 } from '../../core/index.ts'
 import { nodeIdOf, signingKeyFromSeed } from '../../crypto/index.ts'
 import { HushNode } from '../../node/compose.ts'
-import { systemJitter, systemRandom } from '../../node/system/index.ts'
 import type { Link, LinkHandlers, Transport } from '../../routing/index.ts'
+import { Chance } from '../../sim/chance.ts'
 import { Life, simClock } from '../../sim/clock.ts'
 import { World } from '../../sim/world.ts'
 import { openMemoryRecords, openMemoryStore, type ShardStore } from '../../storage/index.ts'
+
+/** Of the networks and of what the tests of a file draw themselves. HUSH_TEST_SEED looks for rarer courses. */
+export const chance = new Chance(process.env.HUSH_TEST_SEED ?? '1')
 
 const LINK_MS = 1
 const PATIENCE_MS = 10 * 60_000
@@ -82,8 +86,7 @@ export class MemoryNetwork {
   /** What becomes of a cell that a node sends, by the node's key in hex; whoever is not here sends it as it is. */
   readonly hostile = new Map<string, (cell: Uint8Array, to: PublicKey) => readonly Uint8Array[]>()
   readonly #listeners = new Map<string, { key: PublicKey; onLink: (link: Link) => void }>()
-  readonly #random = systemRandom()
-  readonly #networkId = this.#random.bytes(32) as NetworkId
+  readonly #networkId = chance.bytes(32) as NetworkId
   readonly #profile: Profile
   readonly #hasVaults: boolean
   #running: Promise<void> | undefined
@@ -147,7 +150,7 @@ export class MemoryNetwork {
   }
 
   async #identity(address: string) {
-    const seed = this.#random.bytes(32)
+    const seed = chance.bytes(32)
     const { publicKey } = signingKeyFromSeed(seed)
     const id = await nodeIdOf({ publicKey, nonce: 0, networkId: this.#networkId, puzzleBits: 0 })
     if (id === undefined) throw new Error('no id')
@@ -167,12 +170,11 @@ export class MemoryNetwork {
     const { onNonce } = options
     const { store, cache } = openMemoryStore({ quotaBytes: 2 ** 30, cacheBytes: 2 ** 24 })
     const vaultStore = openMemoryStore({ quotaBytes: 2 ** 30 }).store
-    const random = this.#random
     const node = new HushNode(
       {
         clock: this.clock,
-        jitter: systemJitter(),
-        random,
+        jitter: chance,
+        random: chance,
         log: this.log,
         state: memoryState(),
         transport: this.#transport(identity.publicKey),
@@ -192,7 +194,7 @@ export class MemoryNetwork {
           node: {
             listen: identity.address,
             advertise: [],
-            onionSeed: random.bytes(32),
+            onionSeed: chance.bytes(32),
             nonce: onNonce === undefined ? 0 : undefined,
             saveNonce: async (nonce) => onNonce?.(nonce),
           },

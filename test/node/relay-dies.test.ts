@@ -2,10 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { equalBytes, messageOf, type NodeId, type Profile, toHex } from '../../core/index.ts'
 import type { HushNode } from '../../node/compose.ts'
-import { systemJitter, systemRandom } from '../../node/system/index.ts'
 import { encodeCircuitRequest, WHOLE } from '../../routing/index.ts'
 import { type Address, encodeContentRef, openObject, putObject } from '../../storage/index.ts'
-import { MemoryNetwork } from './memory-network.ts'
+import { chance, MemoryNetwork } from './memory-network.ts'
 
 const SIZE = 4_000_000
 
@@ -28,11 +27,11 @@ async function put(from: HushNode, bytes: Uint8Array, at: (tenth: number) => Pro
       yield bytes.subarray((tenth * bytes.length) / 10, ((tenth + 1) * bytes.length) / 10)
     }
   })()
-  return putObject({ source, kind: 'private' }, { random: systemRandom(), place: from.client.placer() })
+  return putObject({ source, kind: 'private' }, { random: chance, place: from.client.placer() })
 }
 
 async function get(to: HushNode, address: Address, at: (part: number) => Promise<void>): Promise<Buffer> {
-  const object = await openObject(address, { fetch: to.client.fetcher(), jitter: systemJitter() })
+  const object = await openObject(address, { fetch: to.client.fetcher(), jitter: chance })
   const parts: Uint8Array[] = []
   for await (const part of object.read()) {
     await at(parts.length)
@@ -68,7 +67,7 @@ describe('a transfer', () => {
   }
 
   it('goes on when a middle dies, both ways, with the same guards and the circuit built anew to another gateway', async () => {
-    const bytes = systemRandom().bytes(SIZE)
+    const bytes = chance.bytes(SIZE)
     const spared = [...author.guards.ids, ...reader.guards.ids]
     const before = [author.guards.ids.map(toHex), reader.guards.ids.map(toHex)]
     const inUse = [author.guards.inUse?.id, reader.guards.inUse?.id]
@@ -96,7 +95,7 @@ describe('a transfer', () => {
   })
 
   it('is read on when a middle only falls silent: nothing waits for its circuits until an answer is due', async () => {
-    const bytes = systemRandom().bytes(SIZE)
+    const bytes = chance.bytes(SIZE)
     const { address } = await put(author, bytes, async () => {})
     const middle = middleAtWork(reader, [...author.guards.ids, ...reader.guards.ids])
     const key = reader.view.get(middle)?.publicKey
@@ -133,7 +132,7 @@ describe('circuits that are past their time', () => {
   afterAll(() => network.stop())
 
   it('give way to new ones under a put, to distinct gateways, through the same guard', async () => {
-    const bytes = systemRandom().bytes(SIZE)
+    const bytes = chance.bytes(SIZE)
     const guards = author.guards.ids.map(toHex)
     const old = [...author.pool.ready]
     const { report } = await put(author, bytes, async (tenth) => {

@@ -2,7 +2,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { equalBytes, FRAGMENT_SIZE, shuffle } from '../../core/index.ts'
 import type { HushNode } from '../../node/compose.ts'
-import { systemJitter, systemRandom } from '../../node/system/index.ts'
 import {
   type Address,
   type ContentRef,
@@ -14,7 +13,7 @@ import {
   repairObject,
   type StripeRepair,
 } from '../../storage/index.ts'
-import { MemoryNetwork } from './memory-network.ts'
+import { chance, MemoryNetwork } from './memory-network.ts'
 
 const DAY_MS = 24 * 60 * 60_000
 const network = new MemoryNetwork()
@@ -33,13 +32,11 @@ beforeAll(async () => {
 })
 afterAll(() => network.stop())
 
-const jitter = systemJitter()
-
 async function put(bytes: Uint8Array, kind: Address['kind']): Promise<Address> {
   const source = (async function* () {
     yield bytes
   })()
-  const ports = { random: systemRandom(), place: author.client.placer() }
+  const ports = { random: chance, place: author.client.placer() }
   return (await putObject({ source, kind }, ports)).address
 }
 
@@ -48,7 +45,7 @@ async function stripesOf(handle: Handle): Promise<ContentRef[][]> {
   const stripes: ContentRef[][] = []
   const probed: ContentRef[] = []
   const probe = async (ref: ContentRef) => void probed.push(ref) === undefined
-  const ports = { fetch: author.client.fetcher(), probe, jitter, stripesInFlight: 1 }
+  const ports = { fetch: author.client.fetcher(), probe, jitter: chance, stripesInFlight: 1 }
   for await (const { total } of checkObject(handle, ports)) stripes.push(probed.splice(0, total))
   return stripes
 }
@@ -64,12 +61,13 @@ function forget(refs: readonly ContentRef[]): void {
 
 async function repair(handle: Handle): Promise<StripeRepair[]> {
   const reports: StripeRepair[] = []
-  for await (const report of repairObject(handle, { ...other.client.repairPorts(), jitter })) reports.push(report)
+  for await (const report of repairObject(handle, { ...other.client.repairPorts(), jitter: chance }))
+    reports.push(report)
   return reports
 }
 
 async function read(address: Address): Promise<Uint8Array> {
-  const object = await openObject(address, { fetch: author.client.fetcher(), jitter })
+  const object = await openObject(address, { fetch: author.client.fetcher(), jitter: chance })
   const parts: Uint8Array[] = []
   for await (const part of object.read()) parts.push(part)
   return Buffer.concat(parts)
@@ -79,9 +77,9 @@ describe('shards that are gone from every node', () => {
   it.each(['private', 'public'] as const)(
     'are all back at two nodes after a repair, by address and by repair key: %s',
     async (kind) => {
-      const bytes = systemRandom().bytes(4 * FRAGMENT_SIZE)
+      const bytes = chance.bytes(4 * FRAGMENT_SIZE)
       const address = await put(bytes, kind)
-      const ports = { random: systemRandom(), jitter }
+      const ports = { random: chance, jitter: chance }
       const key = await makeRepairKey(address, {
         ...ports,
         fetch: author.client.fetcher(),
@@ -89,7 +87,7 @@ describe('shards that are gone from every node', () => {
       })
       for (const handle of [address, key]) {
         const stripes = await stripesOf(handle)
-        const gone = stripes.flatMap((refs) => shuffle(jitter, refs).slice(0, (refs.length + 6) / 2 - 1))
+        const gone = stripes.flatMap((refs) => shuffle(chance, refs).slice(0, (refs.length + 6) / 2 - 1))
         forget(gone)
         expect(gone.map(copies).every((count) => count === 0)).toBe(true)
         const reports = await repair(handle)
@@ -107,7 +105,7 @@ describe('shards that are gone from every node', () => {
 
 describe('a lease', () => {
   it('is prolonged at both nodes by a request without bytes, and at none for what is not held', async () => {
-    const address = await put(systemRandom().bytes(100), 'private')
+    const address = await put(chance.bytes(100), 'private')
     const [refs] = await stripesOf(address)
     const [ref, lost] = refs ?? []
     if (ref === undefined || lost === undefined) throw new Error('a root has copies')

@@ -8,7 +8,6 @@ import { CELL_BODY_SIZE, equalBytes, LAYER_SIZE, type PublicKey, SHARD_SIZE, toH
 import { merkleRoot } from '../../crypto/index.ts'
 import type { ClientCircuit } from '../../node/client-circuit.ts'
 import type { HushNode } from '../../node/compose.ts'
-import { systemRandom } from '../../node/system/index.ts'
 import {
   bodyOf,
   COMMANDS,
@@ -20,10 +19,9 @@ import {
   WHOLE,
 } from '../../routing/index.ts'
 import { type ContentRef, encodeContentRef } from '../../storage/index.ts'
-import { MemoryNetwork } from './memory-network.ts'
+import { chance, MemoryNetwork } from './memory-network.ts'
 
 const network = new MemoryNetwork()
-const random = systemRandom()
 let client: HushNode
 
 beforeAll(async () => {
@@ -53,9 +51,9 @@ async function path() {
 
 /** Eight cells there, one back. */
 async function put(circuit: ClientCircuit, timeoutMs = 10_000) {
-  const bytes = random.bytes(SHARD_SIZE)
+  const bytes = chance.bytes(SHARD_SIZE)
   const ref: ContentRef = { kind: 'shard', copy: 0, id: merkleRoot(bytes) }
-  const request = { ref: encodeContentRef(ref), leaseDays: 1, nonce: random.bytes(16), bytes }
+  const request = { ref: encodeContentRef(ref), leaseDays: 1, nonce: chance.bytes(16), bytes }
   circuit.reserve()
   const answer = circuit.request(encodeCircuitRequest({ kind: 'put', put: request }), { timeoutMs })
   return { ref, outcome: decodeCircuitOutcome(await answer) }
@@ -184,7 +182,7 @@ describe('a guard and a gateway of one owner, with an honest middle', () => {
 
   it('cannot mark a cell where nothing is sealed: the middle makes all of the filler anew', async () => {
     const on = await path()
-    const mark = random.bytes(LAYER_SIZE)
+    const mark = chance.bytes(LAYER_SIZE)
     const marked: Change = (cell) => {
       bodyOf(cell).set(mark, CELL_BODY_SIZE - LAYER_SIZE)
       return [cell]

@@ -1,13 +1,11 @@
 /** The whole way, on ports that are not sockets: a put ends in vaults, and a get comes out of them. SPEC vaults §6, §7 */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { HushNode } from '../../node/compose.ts'
-import { systemJitter, systemRandom } from '../../node/system/index.ts'
 import { type ContentRef, contentRefKey, openObject, putObject } from '../../storage/index.ts'
-import { type Member, MemoryNetwork } from './memory-network.ts'
+import { chance, type Member, MemoryNetwork } from './memory-network.ts'
 
 const NODES = 12
 const network = new MemoryNetwork({ hasVaults: true, profile: { vaultLines: 9 } })
-const random = systemRandom()
 let author: HushNode
 let reader: HushNode
 
@@ -27,7 +25,7 @@ async function put(bytes: Uint8Array) {
       name: 'a',
     },
     {
-      random,
+      random: chance,
       place: async (shard) => {
         const outcome = await place(shard)
         if (outcome === 'stored') placed.set(contentRefKey(shard.ref), shard.ref)
@@ -40,7 +38,7 @@ async function put(bytes: Uint8Array) {
 }
 
 async function get(address: Awaited<ReturnType<typeof put>>['address']): Promise<Uint8Array> {
-  const object = await openObject(address, { fetch: reader.client.fetcher(), jitter: systemJitter() })
+  const object = await openObject(address, { fetch: reader.client.fetcher(), jitter: chance })
   const parts: Uint8Array[] = []
   for await (const part of object.read()) parts.push(part)
   return Buffer.concat(parts)
@@ -69,7 +67,7 @@ beforeAll(async () => {
 afterAll(() => network.stop())
 
 describe('a network with vaults', () => {
-  const bytes = random.bytes(700_000)
+  const bytes = chance.bytes(700_000)
   let stored: Awaited<ReturnType<typeof put>>
 
   it('has what was put with two vaults each, and nothing of it with keepers', async () => {

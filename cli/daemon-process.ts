@@ -1,6 +1,6 @@
 /**
- * Daemons as processes: starting one apart from this command, waiting until it answers, and ending
- * it. A process id from a file is believed only when that process runs a daemon of that home.
+ * Daemons as processes: starting one apart from this command, waiting until it answers, and finding and
+ * ending it. A process id from a file is believed only when that process runs a daemon of that home.
  */
 import { execFile, spawn } from 'node:child_process'
 import { type FileHandle, open, readFile } from 'node:fs/promises'
@@ -8,7 +8,7 @@ import { platform } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { connectControl, type Status } from '../node/control/index.ts'
+import { connectControl, homeHolder, type Status } from '../node/control/index.ts'
 import { DaemonEndedError, LocalFileError, reasonOf, TooSlowError } from './errors.ts'
 import { EXIT, kindOfExitCode } from './render/errors.ts'
 import { printable } from './render/text.ts'
@@ -113,6 +113,23 @@ export async function logTail(daemon: Pick<StartedDaemon, 'home' | 'logFromByte'
   }
 }
 
+/** A home, and the process that was last started in it, if any. */
+export interface DaemonTrace {
+  readonly home: string
+  readonly pid: number | undefined
+}
+
+/**
+ * The process that runs a daemon of `home`: the one that has the home's lock, whoever started it and how;
+ * else the one last started, which may not have come to the lock yet.
+ */
+export async function findDaemon({ home, pid }: DaemonTrace): Promise<number | undefined> {
+  const holder = homeHolder(home)
+  // Elsewhere a lock names its process by number alone, which may be another's by now. SPEC home §2
+  if (holder !== undefined && (platform() === 'linux' || (await isDaemonOf(holder, home)))) return holder
+  return pid !== undefined && (await isDaemonOf(pid, home)) ? pid : undefined
+}
+
 /** Whether process `pid` is there and runs a daemon of `home`. A zombie counts as gone. */
 export async function isDaemonOf(pid: number, home: string): Promise<boolean> {
   const words = await commandLineOf(pid)
@@ -159,8 +176,8 @@ export interface EndBounds {
  * SIGKILL, each after its bound. Resolves once the process is gone; throws ERR_TOO_SLOW if it never is.
  */
 export async function endDaemon(target: { pid: number; home: string }, bounds: EndBounds): Promise<void> {
-  const isThere = () => isDaemonOf(target.pid, target.home)
-  if (!(await isThere())) return
+  const isThere = await watchProcess(target.pid)
+  if ((await findDaemon(target)) !== target.pid) return
   const asked = await connectControl(target.home)
     .stop({ announce: false })
     .then(

@@ -13,7 +13,7 @@ export interface Member {
   /** Absolute. */
   readonly home: string
   readonly address: string | undefined
-  /** Undefined until it is started. */
+  /** The process that the testnet last started there; the home's lock tells whether another one has it by now. */
   readonly pid: number | undefined
 }
 

@@ -5,10 +5,11 @@
 import { mkdir, readdir, rm, rmdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { PROFILES } from '../../core/index.ts'
+import { HushError, PROFILES } from '../../core/index.ts'
 import { connectControl, type RingReport, type Status } from '../../node/control/index.ts'
-import { endDaemon, isDaemonOf, spawnDaemon, waitForDaemon } from '../daemon-process.ts'
-import { LocalFileError, reasonOf, systemCodeOf, TooSlowError, UsageError } from '../errors.ts'
+import { endDaemon, findDaemon, spawnDaemon, waitForDaemon } from '../daemon-process.ts'
+import { AlreadyRunningError, LocalFileError, reasonOf, systemCodeOf, TooSlowError, UsageError } from '../errors.ts'
+import { countText } from '../render/text.ts'
 import type { Overrides, World } from '../world.ts'
 import { nodeAddress, planAddresses } from './addresses.ts'
 import { type Member, RECORD_NAME, readRecord, type TestnetRecord, writeRecord } from './record.ts'
@@ -79,8 +80,7 @@ export async function startTestnet(
 /** Starts what `down` has left, as it was; its files are all there. */
 export async function restartTestnet(work: Work): Promise<Sight[]> {
   const record = await readRecord(work.folder)
-  const sights = await observe(record)
-  if (sights.some(({ isAlive }) => isAlive)) throw new UsageError(`the testnet in ${work.folder} is running`)
+  await checkNoneRuns(work.folder, record)
   try {
     work.note(`starting ${record.members.length} processes again`)
     const started = await startAll(work, record, record.members)
@@ -116,15 +116,16 @@ export async function addNode(work: Work): Promise<{ member: Member; sights: Sig
 
 /** What every process of the testnet says of itself now. */
 export async function observe(record: TestnetRecord): Promise<Sight[]> {
-  return inParallel(record.members, STOPS_AT_ONCE, async (member): Promise<Sight> => {
-    const isAlive = member.pid !== undefined && (await isDaemonOf(member.pid, member.home))
-    if (!isAlive) return { member, isAlive, status: undefined, ring: undefined }
+  return inParallel(record.members, STOPS_AT_ONCE, async (recorded): Promise<Sight> => {
+    const pid = await findDaemon(recorded)
+    if (pid === undefined) return { member: recorded, isAlive: false, status: undefined, ring: undefined }
+    const member = { ...recorded, pid }
     const control = connectControl(member.home)
     const [status, ring] = await Promise.all([
       control.status().catch(() => undefined),
       member.role === 'node' ? control.ring().catch(() => undefined) : undefined,
     ])
-    return { member, isAlive, status, ring }
+    return { member, isAlive: true, status, ring }
   })
 }
 
@@ -133,9 +134,10 @@ export async function stopTestnet(work: Work): Promise<number> {
   const record = await readRecord(work.folder)
   const failures: unknown[] = []
   let stopped = 0
-  await inParallel(record.members, STOPS_AT_ONCE, async ({ pid, home }) => {
-    if (pid === undefined || !(await isDaemonOf(pid, home))) return
-    await endDaemon({ pid, home }, END_BOUNDS).then(
+  await inParallel(record.members, STOPS_AT_ONCE, async (member) => {
+    const pid = await findDaemon(member)
+    if (pid === undefined) return
+    await endDaemon({ pid, home: member.home }, END_BOUNDS).then(
       () => stopped++,
       (error: unknown) => failures.push(error),
     )
@@ -209,18 +211,29 @@ async function waitUntil(work: Work, record: TestnetRecord, judge: Judge, what: 
   }
 }
 
+/** Throws ERR_ALREADY_RUNNING. */
+async function checkNoneRuns(folder: string, record: TestnetRecord): Promise<void> {
+  const running = (await observe(record)).filter(({ isAlive }) => isAlive).length
+  if (running === 0) return
+  throw new AlreadyRunningError(
+    `the testnet in ${folder} is running: ${running} of its ${countText(record.members.length, 'process', 'processes')}`,
+    { hint: `end it with: hush testnet down --dir ${folder}` },
+  )
+}
+
 async function claimFolder(folder: string): Promise<void> {
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     const found = await readdir(folder)
     if (found.length === 0) return
     if (found.includes(RECORD_NAME)) {
+      await checkNoneRuns(folder, await readRecord(folder))
       throw new UsageError(`a testnet is in ${folder} already`, {
-        hint: `end it with: hush testnet down --dir ${folder}`,
+        hint: `start it again with: hush testnet up --dir ${folder}`,
       })
     }
   } catch (cause) {
-    if (cause instanceof UsageError) throw cause
+    if (cause instanceof HushError) throw cause
     throw new LocalFileError(`cannot use ${folder}: ${reasonOf(cause)}`, { cause })
   }
   throw new UsageError(`${folder} is not empty`, { hint: 'name a new folder with --dir' })

@@ -1,2 +1,3 @@
-/** Where the daemon of a home folder listens, for both ends of the control socket. SPEC home §3 */
+/** Where the daemon of a home folder listens, for both ends of the control socket, and which process it is. SPEC home §2, §3 */
 export { checkControlFolder, controlPathOf } from '../system/control-path.ts'
+export { homeHolder } from '../system/home-lock.ts'

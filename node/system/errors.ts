@@ -127,7 +127,9 @@ export class HomeInUseError extends LocalError {
   readonly code = 'ERR_HOME_IN_USE'
   readonly pid: number
   constructor(path: string, pid: number) {
-    super(`process ${pid} already works in ${path}`, { hint: 'stop it first, or choose another home folder' })
+    super(`process ${pid} already works in ${path}`, {
+      hint: `stop it with: hush down --home ${path}; or choose another home folder`,
+    })
     this.pid = pid
   }
 }

@@ -42,9 +42,14 @@ export async function lockHome(home: Home, ports: { jitter: Jitter }): Promise<H
   }
 }
 
-/** The living process that has the home, if any; asks without taking part. */
-export function homeHolder(home: Home): number | undefined {
-  return othersAlive(home.folder(LOCK_FOLDER), undefined)
+/** The living process that has the home at this path, if any; asks without taking part and makes nothing. */
+export function homeHolder(path: string): number | undefined {
+  try {
+    return othersAlive(join(path, LOCK_FOLDER), undefined)
+  } catch (cause) {
+    if (systemCodeOf(cause) === 'ENOENT') return undefined
+    throw new FileError(`reading ${join(path, LOCK_FOLDER)}`, { cause })
+  }
 }
 
 async function take(home: Home, folder: string, own: string): Promise<HomeLock> {

@@ -24,7 +24,7 @@ export {
   WrongCertificateError,
 } from './errors.ts'
 export { type Home, homePathOf, openHome } from './files.ts'
-export { type HomeLock, homeHolder, lockHome } from './home-lock.ts'
+export { type HomeLock, lockHome } from './home-lock.ts'
 export { proxyLoginOf, TRANSPORT_LIMITS, type TransportLimits } from './link-settings.ts'
 export { type LogOptions, makeLog } from './log.ts'
 export { type MetricSource, type Metrics, makeMetrics, serveMetrics } from './metrics.ts'

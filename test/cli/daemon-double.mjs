@@ -6,7 +6,7 @@
  * Written from docs/spec/control.md, not from the client. Plain JavaScript, so that node runs it as it is.
  */
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -278,6 +278,17 @@ function sharedObjects(home) {
   }
 }
 
+/** docs/spec/home.md §2, without looking who else is there. */
+function lock(home) {
+  let start = '0'
+  if (process.platform === 'linux') {
+    const fields = readFileSync('/proc/self/stat', 'latin1').split(') ').at(-1).split(' ')
+    start = `${fields[19]}-${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').slice(0, 8)}`
+  }
+  mkdirSync(join(home, 'lock'), { recursive: true, mode: 0o700 })
+  writeFileSync(join(home, 'lock', `${process.pid}-${start}`), '')
+}
+
 async function runAsScript() {
   const home = process.argv[process.argv.indexOf('--home') + 1]
   if (existsSync(join(home, 'fail'))) {
@@ -286,6 +297,7 @@ async function runAsScript() {
   }
   if (existsSync(join(home, 'deaf'))) process.on('SIGTERM', () => undefined)
   writeFileSync(join(home, 'daemon.pid'), String(process.pid))
+  lock(home)
   rmSync(join(home, 'control.sock'), { force: true })
   const end = () => {
     if (!existsSync(join(home, 'deaf'))) process.exit(0)

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -105,6 +106,14 @@ function sweep(stage: Stage): void {
   })
 }
 
+function isThere(pid: number | undefined): boolean {
+  try {
+    return process.kill(pid ?? 0, 0)
+  } catch {
+    return false
+  }
+}
+
 interface MemberJson {
   name: string
   home: string
@@ -123,8 +132,8 @@ describe('a testnet of processes', () => {
     expect(up.out.split('\n')).toHaveLength(1 + 10 + 1 + 1)
 
     const again = await stage.hush(['testnet', 'up', '--nodes', '8', '--dir', 'net'])
-    expect(again.exit).toBe(2)
-    expect(again.err).toContain('a testnet is in')
+    expect(again.exit).toBe(6)
+    expect(again.err).toMatch(/^error: the testnet in .*net is running: 10 of its 10 processes\nhint: .* down --dir /)
 
     const status = await stage.hush(['testnet', 'status', '--dir', 'net', '--json'])
     expect(status.exit).toBe(0)
@@ -148,6 +157,10 @@ describe('a testnet of processes', () => {
     expect((await stage.hush(['testnet', 'down', '--dir', 'net'])).exit).toBe(0)
     const stopped = await stage.hush(['testnet', 'status', '--dir', 'net'])
     expect(stopped.out).toMatch(/^node-08 +- +stopped /m)
+    expect(await stage.hush(['testnet', 'up', '--nodes', '8', '--dir', 'net'])).toMatchObject({
+      exit: 2,
+      err: expect.stringMatching(/a testnet is in .* already\nhint: start it again with: hush testnet up --dir /),
+    })
     const restarted = await stage.hush(['testnet', 'up', '--dir', 'net'])
     expect(restarted.out).toContain('ring: one ordered ring of 9\n')
 
@@ -180,6 +193,50 @@ describe('a testnet of processes', () => {
     expect(await isDaemonOf(Number(left), join(stage.folder, 'net', 'node-00'))).toBe(false)
     const record = parseRecord(readFileSync(join(stage.folder, 'net', 'testnet.json'), 'utf8'))
     expect(record?.members.filter(({ pid }) => pid !== undefined)).toEqual([])
+  })
+
+  it('knows and ends a daemon that was started again in its home, in whatever way', async () => {
+    const stage = makeStage()
+    sweep(stage)
+    expect((await stage.hush(['testnet', 'up', '--nodes', '8', '--dir', 'net'])).exit).toBe(0)
+    const home = join(stage.folder, 'net', 'client-a')
+    expect((await stage.hush(['down', '--home', home])).exit).toBe(0)
+    const up = await stage.hush(['up', '--detach', '--home', home, '--json'])
+    const detached = JSON.parse(up.out).pid as number
+    expect((await stage.hush(['testnet', 'status', '--dir', 'net'])).out).toMatch(
+      new RegExp(`^client-a +${detached} +up `, 'm'),
+    )
+    expect((await stage.hush(['down', '--home', home])).exit).toBe(0)
+
+    // In a terminal, by a path that its command line does not show in full.
+    const { program, script } = stage.world.self
+    const child = spawn(program, [script, '--home', 'net/client-a', 'up'], { cwd: stage.folder, stdio: 'ignore' })
+    onCleanup(() => void child.kill('SIGKILL'))
+    const ended = new Promise((resolve) => child.once('exit', resolve))
+    await expect.poll(async () => (await stage.hush(['status', '--home', home])).exit).toBe(0)
+    expect((await stage.hush(['testnet', 'up', '--dir', 'net'])).err).toContain('is running: 10 of its 10 processes')
+    expect(await stage.hush(['testnet', 'down', '--dir', 'net', '--remove'])).toMatchObject({
+      exit: 0,
+      out: 'stopped 10 processes\n',
+    })
+    expect(await ended).not.toBe(null)
+  })
+
+  it.skipIf(process.platform !== 'linux')('leaves alone a process that has the number of a dead daemon', async () => {
+    const stage = makeStage()
+    const home = join(stage.folder, 'net', 'node-00')
+    mkdirSync(join(home, 'lock'), { recursive: true, mode: 0o700 })
+    const stranger = spawn('sleep', ['60'])
+    onCleanup(() => void stranger.kill())
+    writeFileSync(join(home, 'lock', `${stranger.pid}-12345-00000000`), '')
+    writeFileSync(join(home, 'daemon.pid'), `${stranger.pid}\n`)
+    const members = [{ name: 'node-00', role: 'node', home, pid: stranger.pid }]
+    const record = { version: 1, plan: { kind: 'shared', basePort: 4000 }, hasVaults: true, members }
+    writeFileSync(join(stage.folder, 'net', 'testnet.json'), JSON.stringify(record))
+    expect((await stage.hush(['testnet', 'status', '--dir', 'net'])).out).toMatch(/^node-00 +\d+ +stopped /m)
+    expect((await stage.hush(['testnet', 'down', '--dir', 'net'])).out).toBe('stopped 0 processes\n')
+    expect(stranger.signalCode ?? stranger.exitCode).toBe(null)
+    expect(isThere(stranger.pid)).toBe(true)
   })
 
   it('never ends a process that is not its own', async () => {

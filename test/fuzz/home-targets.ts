@@ -269,7 +269,7 @@ const homeNames: Target = {
         mkdirSync(join(path, folder), { mode: 0o700 })
         for (const name of namesOf(bytes)) writeFileSync(join(path, folder, name), name, { mode: 0o600 })
       }
-      const holder = homeHolder(home)
+      const holder = homeHolder(home.path)
       if (holder !== undefined) throw new FuzzFault(homeNames, `process ${holder} holds the home`)
       openStateStore(join(path, 'state')).get('view')
       return true

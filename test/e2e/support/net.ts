@@ -2,7 +2,7 @@
  * A testnet of real processes for a test file, started and ended through the command line. Whatever
  * happens, end() leaves no process: what the command line misses is found by its home and killed.
  */
-import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,7 +15,8 @@ interface Member {
   readonly name: string
   readonly role: 'node' | 'client'
   readonly home: string
-  readonly pid?: number
+  /** 0 where none runs. */
+  readonly pid: number
 }
 
 interface RingSight {
@@ -74,8 +75,11 @@ export class Net {
     return path
   }
 
+  /** With the process that each home names now, whoever started it. */
   async members(): Promise<readonly Member[]> {
-    return JSON.parse(await readFile(join(this.dir, 'testnet.json'), 'utf8')).members
+    const { members } = JSON.parse(await readFile(join(this.dir, 'testnet.json'), 'utf8'))
+    const pidOf = async (home: string) => Number(await readFile(join(home, 'daemon.pid'), 'utf8').catch(() => 0))
+    return Promise.all(members.map(async (member: Member) => ({ ...member, pid: await pidOf(member.home) })))
   }
 
   /** Names of the nodes whose process runs. */
@@ -90,21 +94,15 @@ export class Net {
   /** kill -9. Resolves once the process is gone. */
   async killHard(name: string): Promise<void> {
     const member = (await this.members()).find((other) => other.name === name)
-    if (member?.pid === undefined || !(await isRunning(member.pid, member.home))) throw new Error(`${name} is not up`)
+    if (member === undefined || !(await isRunning(member.pid, member.home))) throw new Error(`${name} is not up`)
     kill(member.pid)
     while (await isRunning(member.pid, member.home)) await sleep(POLL_EVERY_MS / 10)
   }
 
-  /** Starts a member again in its home, and writes its new process down for `hush testnet down`. */
+  /** Starts a member again in its home. */
   async restart(name: string): Promise<void> {
-    const up = await this.as(name, ['up', '--detach', '--json'])
+    const up = await this.as(name, ['up', '--detach'])
     if (up.code !== 0) throw new Error(`${name} did not start again: ${up.stderr}`)
-    const { pid } = JSON.parse(up.stdout.toString())
-    const path = join(this.dir, 'testnet.json')
-    const record = JSON.parse(await readFile(path, 'utf8'))
-    const members = record.members.map((other: Member) => (other.name === name ? { ...other, pid } : other))
-    await writeFile(`${path}.next`, JSON.stringify({ ...record, members }))
-    await rename(`${path}.next`, path)
   }
 
   /** Resolves once `hush testnet status` says that the running nodes are one ordered ring; with the time it took. */
@@ -156,8 +154,7 @@ function kill(pid: number): void {
 }
 
 /** Whether `pid` still is the daemon of `home`; a zombie counts as gone. */
-async function isRunning(pid: number | undefined, home: string): Promise<boolean> {
-  if (pid === undefined) return false
+async function isRunning(pid: number, home: string): Promise<boolean> {
   const words = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
   return words.split('\0').includes(home)
 }

@@ -2,8 +2,8 @@
 import { access } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
-import { type ControlClient, connectControl } from '../node/control/index.ts'
-import { InterruptedError } from './errors.ts'
+import { type ControlClient, connectControl, folderError } from '../node/control/index.ts'
+import { InterruptedError, systemCodeOf } from './errors.ts'
 import { Voice } from './render/voice.ts'
 import type { World } from './world.ts'
 
@@ -51,10 +51,14 @@ async function interruptible<Result>(world: World, work: (signal: AbortSignal) =
   }
 }
 
-/** Whether a home folder was made here. */
+/** Whether a home folder was made here. Throws ERR_HOME_PERMISSIONS when this user may not look. */
 export function isHome(folder: string): Promise<boolean> {
   return access(join(folder, 'network.json')).then(
     () => true,
-    () => false,
+    (error: unknown) => {
+      const code = systemCodeOf(error)
+      if (code === 'EACCES' || code === 'EPERM') throw folderError(folder, error)
+      return false
+    },
   )
 }

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { connectControl, homeHolder, type Status } from '../node/control/index.ts'
-import { DaemonEndedError, LocalFileError, reasonOf, TooSlowError } from './errors.ts'
+import { DaemonEndedError, LocalFileError, reasonOf, systemCodeOf, TooSlowError } from './errors.ts'
 import { EXIT, kindOfExitCode } from './render/errors.ts'
 import { printable } from './render/text.ts'
 import type { World } from './world.ts'
@@ -33,7 +33,7 @@ export async function spawnDaemon(world: World, home: string, options: readonly 
   const log = await open(join(home, LOG_NAME), 'a', 0o600).catch((error: unknown) => {
     throw new LocalFileError(`cannot write ${join(home, LOG_NAME)}: ${reasonOf(error)}`, {
       cause: error,
-      hint: 'make the home first: hush init --join INVITE',
+      ...(systemCodeOf(error) === 'ENOENT' && { hint: 'make the home first: hush init --join INVITE' }),
     })
   })
   try {

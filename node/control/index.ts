@@ -16,7 +16,7 @@ export {
   NoDaemonError,
 } from './errors.ts'
 export { CHAIN_FILE_SIZE_MAX, type JudgedLedger, judgeLedgerFile, type LedgerLine } from './ledger.ts'
-export { controlPathOf, homeHolder } from './path.ts'
+export { controlPathOf, folderError, homeHolder } from './path.ts'
 export {
   type CheckEvent,
   type CheckStripe,

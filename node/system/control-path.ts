@@ -7,7 +7,7 @@ import { lstatSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fromUtf8 } from '../../core/index.ts'
-import { HomePermissionError, systemCodeOf } from './errors.ts'
+import { anothersFolder, folderError, HomePermissionError, systemCodeOf } from './errors.ts'
 import { FOLDER_MODE, ownUser } from './files.ts'
 
 /** Systems take 104 to 108 bytes. */
@@ -32,10 +32,19 @@ export function checkControlFolder(path: string): void {
     const found = lstatSync(folder)
     // HOME itself may be a link that its user made, and has been checked where it was opened.
     if (found.isSymbolicLink() && !folder.startsWith(tmpdir())) return
-    if (!found.isDirectory() || found.uid !== ownUser() || (found.mode & 0o077) !== 0)
-      throw new HomePermissionError(folder, 'is not ours alone', `chmod ${FOLDER_MODE.toString(8)} ${folder}`)
+    if (!found.isDirectory()) throw new HomePermissionError(folder, 'is not a folder')
+    if (found.uid !== ownUser()) throw anothersFolder(folder)
+    if ((found.mode & 0o077) !== 0)
+      throw new HomePermissionError(
+        folder,
+        'can be entered by other users',
+        `chmod ${FOLDER_MODE.toString(8)} ${folder}`,
+      )
   } catch (error) {
-    if (systemCodeOf(error) !== 'ENOENT') throw error
+    if (error instanceof HomePermissionError) throw error
+    const code = systemCodeOf(error)
+    // Nobody listens there, which the connection will show.
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw folderError(folder, error)
   }
 }
 

@@ -134,12 +134,25 @@ export class HomeInUseError extends LocalError {
   }
 }
 
-/** Others on this machine could read or change what is only ours. */
+/** Others on this machine could read or change what is only ours, or it is another user's. */
 export class HomePermissionError extends LocalError {
   readonly code = 'ERR_HOME_PERMISSIONS'
   constructor(path: string, why: string, hint?: string) {
     super(`${path} ${why}`, hint === undefined ? undefined : { hint })
   }
+}
+
+const HINT_OWNER = 'run as the user who owns it, or name a home of your own with --home'
+
+export function anothersFolder(path: string): HomePermissionError {
+  return new HomePermissionError(path, 'belongs to another user', HINT_OWNER)
+}
+
+/** What the system says of a folder, as an error: that this user may not enter it, or else that it failed. */
+export function folderError(path: string, cause: unknown): HomePermissionError | FileError {
+  const code = systemCodeOf(cause)
+  if (code !== 'EACCES' && code !== 'EPERM') return new FileError(`opening the folder ${path}`, { cause })
+  return new HomePermissionError(path, 'cannot be opened: permission denied', HINT_OWNER)
 }
 
 /** The disk or the system refused; `cause` tells what it said. */

@@ -8,7 +8,7 @@ import { open, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { assert, toUtf8 } from '../../core/index.ts'
-import { FileError, HomePermissionError, systemCodeOf } from './errors.ts'
+import { anothersFolder, FileError, folderError, HomePermissionError, systemCodeOf } from './errors.ts'
 
 export const FOLDER_MODE = 0o700
 export const SECRET_MODE = 0o600
@@ -87,13 +87,13 @@ export function openPrivateFolder(path: string): void {
     const folder = isLink ? fstatOf(path) : found
     if (!folder.isDirectory()) throw new HomePermissionError(path, 'is not a folder')
     if (!HAS_MODES) return
-    if (folder.uid !== ownUser()) throw new HomePermissionError(path, 'belongs to another user')
+    if (folder.uid !== ownUser()) throw anothersFolder(path)
     if ((folder.mode & 0o077) === 0) return
     if (readdirSync(path).length === 0) chmodSync(path, FOLDER_MODE)
     else throw new HomePermissionError(path, 'can be entered by other users', `chmod 700 ${path}`)
   } catch (cause) {
     if (cause instanceof HomePermissionError) throw cause
-    throw new FileError(`opening the folder ${path}`, { cause })
+    throw folderError(path, cause)
   }
 }
 

@@ -72,7 +72,7 @@ const SYSTEM_WORDS: Readonly<Record<string, string>> = {
   EEXIST: 'it exists already',
   ENOSPC: 'the disk is full',
   EDQUOT: 'the disk quota is used up',
-  EFBIG: 'the file would be too large for this file system',
+  EFBIG: 'the file would be larger than the system allows',
   EROFS: 'the file system is read-only',
   EIO: 'the disk reports an error',
   ENAMETOOLONG: 'its name is too long',

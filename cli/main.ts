@@ -2,7 +2,7 @@
 /**
  * The `hush` command: hands the real process to `run`, and ends with its exit code.
  */
-import { readFileSync } from 'node:fs'
+import { createWriteStream, fstatSync, readFileSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { rooms } from './commands/rooms.ts'
@@ -22,9 +22,14 @@ function readVersion(): string {
   return 'unknown'
 }
 
+/** Node's own stream over a file takes a write that the system cut short, on a disk nearly full, for a whole one. */
+function standardOutput(): World['stdout'] {
+  return fstatSync(1).isFile() ? createWriteStream('', { fd: 1, autoClose: false }) : process.stdout
+}
+
 const world: World = {
   stdin: process.stdin,
-  stdout: process.stdout,
+  stdout: standardOutput(),
   stderr: process.stderr,
   env: process.env,
   nodeOptions: process.execArgv,

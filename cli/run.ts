@@ -35,7 +35,9 @@ export async function run(words: readonly string[], world: World): Promise<numbe
   // Before commander has read the words, only they can tell.
   const isJson = words.includes('--json')
   const voice = new Voice(world, isJson)
+  let hasFailed = false
   const fail = (error: unknown): void => {
+    hasFailed = true
     exit = exitCodeOf(error)
     world.stderr.write(errorText(error, { json: isJson, trace: Boolean(world.env.HUSH_TRACE) }))
   }
@@ -45,8 +47,9 @@ export async function run(words: readonly string[], world: World): Promise<numbe
     if (!(error instanceof CommanderError)) fail(await withHomeHint(error, world, chosen))
     else if (error.exitCode !== 0) fail(usageErrorOf(error, program))
   }
+  // What failed is told once: a get into a full disk has said so by now.
   await voice.finish().catch((error: unknown) => {
-    exit = exitCodeOf(error)
+    if (!hasFailed) fail(error)
   })
   return exit
 }

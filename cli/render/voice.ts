@@ -3,7 +3,7 @@
  * stderr. With --json the answer is JSON, one value a line, and so are the notes.
  */
 import type { Writable } from 'node:stream'
-import { OutputClosedError } from '../errors.ts'
+import { LocalFileError, OutputClosedError, reasonOf, systemCodeOf } from '../errors.ts'
 import type { World } from '../world.ts'
 import { printable } from './text.ts'
 
@@ -11,15 +11,14 @@ export class Voice {
   readonly isJson: boolean
   readonly #stdout: Writable
   readonly #stderr: Writable
-  #closed = false
+  /** The first thing that went wrong with stdout; what follows it is told nobody. */
+  #failure: Error | undefined
 
   constructor(world: Pick<World, 'stdout' | 'stderr'>, isJson: boolean) {
     this.isJson = isJson
     this.#stdout = world.stdout
     this.#stderr = world.stderr
-    this.#stdout.on('error', () => {
-      this.#closed = true
-    })
+    this.#stdout.on('error', (error: Error) => this.#fail(error))
   }
 
   /** One answer: the text for people, or the value for programs. */
@@ -35,36 +34,49 @@ export class Voice {
     this.#stderr.write(this.isJson ? `${JSON.stringify({ hint: text })}\n` : `hint: ${printable(text)}\n`)
   }
 
-  /** Raw bytes as the answer; resolves when stdout takes more. Throws once its reader has gone. */
+  /**
+   * Raw bytes as the answer; resolves when stdout has handed them on. Throws OutputClosedError once its
+   * reader has gone, ERR_LOCAL_FILE when it cannot be written.
+   */
   async write(bytes: Uint8Array): Promise<void> {
-    if (this.#closed) throw new OutputClosedError()
-    if (this.#stdout.write(bytes)) return
-    if (!this.#closed) await drained(this.#stdout)
-    if (this.#closed) throw new OutputClosedError()
+    if (this.#failure === undefined) await written(this.#stdout, bytes).catch((error: Error) => this.#fail(error))
+    this.#throwFailure()
   }
 
-  /** Resolves when all that was said has been handed to the system. */
+  /** Resolves when all that was said has been handed to the system. Throws as `write` does. */
   async finish(): Promise<void> {
-    await Promise.all([flushed(this.#stdout), flushed(this.#stderr)])
-    if (this.#closed) throw new OutputClosedError()
+    await Promise.allSettled([flushed(this.#stdout), flushed(this.#stderr)])
+    this.#throwFailure()
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error
+  }
+
+  /** Only a pipe or socket without its other end means that nobody reads on; all else the user must hear of. */
+  #throwFailure(): void {
+    const cause = this.#failure
+    if (cause === undefined) return
+    const code = systemCodeOf(cause)
+    if (code === 'EPIPE' || code === 'ECONNRESET') throw new OutputClosedError()
+    throw new LocalFileError(`cannot write standard output: ${reasonOf(cause)}`, { cause })
   }
 }
 
-function flushed(stream: Writable): Promise<void> {
-  if (stream.destroyed || stream.writableEnded) return Promise.resolve()
-  return new Promise((resolve) => {
-    stream.write('', () => resolve())
-  })
+/** A stream that has failed may keep what is written to it for ever. */
+async function flushed(stream: Writable): Promise<void> {
+  if (stream.errored === null && !stream.destroyed && !stream.writableEnded) await written(stream, '')
 }
 
-/** Resolves when the stream takes more, or never will again. */
-function drained(stream: Writable): Promise<void> {
-  return new Promise((resolve) => {
-    const events = ['drain', 'close', 'error'] as const
-    const done = () => {
-      for (const event of events) stream.off(event, done)
-      resolve()
+/** Resolves when the stream has handed the bytes on, or was closed meanwhile; rejects when it cannot. */
+function written(stream: Writable, bytes: Uint8Array | string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (error?: Error | null) => {
+      stream.off('close', settle).off('error', settle)
+      if (error) reject(error)
+      else resolve()
     }
-    for (const event of events) stream.once(event, done)
+    stream.once('close', settle).once('error', settle)
+    stream.write(bytes, settle)
   })
 }

@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { PassThrough } from 'node:stream'
+import { PassThrough, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { addressTag } from '../../cli/part-file.ts'
@@ -223,6 +223,28 @@ describe('hush get to standard output', () => {
     stdout.once('readable', () => stdout.destroy(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' })))
     expect(await running).toBe(141)
     expect(stderr.read()).toBe(null)
+  })
+
+  it.each([
+    ['ENOSPC', 'the disk is full'],
+    ['EFBIG', 'the file would be larger than the system allows'],
+    ['EIO', 'the disk reports an error'],
+  ])('ends 6 and says why when the system refuses its bytes: %s', async (code, words) => {
+    const stage = await stageWithObject()
+    let room = 100_000
+    const stdout = new Writable({
+      write(piece: Uint8Array, _, done) {
+        room -= piece.length
+        done(room < 0 ? Object.assign(new Error(`${code}, write`), { code }) : null)
+      },
+    })
+    const stderr = new PassThrough()
+    expect(await run(['get', ADDRESS, '-o', '-'], { ...stage.world, stdout, stderr })).toBe(6)
+    expect(String(stderr.read())).toMatch(
+      new RegExp(
+        `^note: the output is not whole: \\d{1,5} of 300000 bytes were written\nerror: cannot write standard output: ${words}\n$`,
+      ),
+    )
   })
 
   it('waits for a slow reader instead of gathering the bytes', async () => {

@@ -6,7 +6,7 @@
  * only ever taken up for the address it belongs to. Bytes are written at their own places, from the
  * part's end on, and an object's bytes never change: two gets into one part do each other no harm.
  */
-import { constants as FS } from 'node:fs'
+import { constants as FS, type Stats } from 'node:fs'
 import { type FileHandle, link, lstat, open, readdir, rename, unlink } from 'node:fs/promises'
 import { platform } from 'node:os'
 import { basename, dirname, join } from 'node:path'
@@ -73,13 +73,16 @@ export class PartFile {
   readonly path: string
   readonly #target: string
   readonly #handle: FileHandle
+  /** Tells our file from another one of the same name. */
+  readonly #number: number
   #sizeBytes: number
 
-  private constructor(paths: { part: string; target: string }, handle: FileHandle, sizeBytes: number) {
+  private constructor(paths: { part: string; target: string }, handle: FileHandle, found: Stats) {
     this.path = paths.part
     this.#target = paths.target
     this.#handle = handle
-    this.#sizeBytes = sizeBytes
+    this.#number = found.ino
+    this.#sizeBytes = found.size
   }
 
   /** Takes up the part that lies beside `target`, or starts one. What is not plainly ours is refused. */
@@ -97,7 +100,7 @@ export class PartFile {
       await handle.close()
       throw new LocalFileError(`${part} is in the way and not a file of yours`, { hint: 'remove it, or choose -o' })
     }
-    return new PartFile({ part, target }, handle, found.size)
+    return new PartFile({ part, target }, handle, found)
   }
 
   /** Bytes held so far: where to go on from. */
@@ -134,17 +137,34 @@ export class PartFile {
       else await this.#moveIntoFreePlace()
       await syncFolder(dirname(this.#target))
     } catch (error) {
+      if ((await this.#at(this.#target)) !== undefined) {
+        // Another get of this address took our part and made it the target: it is whole, and what was asked for.
+        if (isForced) return
+        throw new TargetExistsError(`another get of this address has made ${this.#target} in the meantime`, {
+          hint: 'nothing is left to do: the file is whole',
+        })
+      }
       if (error instanceof TargetExistsError) throw error
       throw new LocalFileError(`cannot write ${this.#target}: ${reasonOf(error)}`, { cause: error })
     }
   }
 
-  /** After a failure: keeps what may be gone on with and returns its size; an empty part goes. */
+  /**
+   * After a failure: keeps what may be gone on with and returns its size, 0 when another get has finished
+   * the part; one that is empty, whoever writes into it, goes.
+   */
   async abandon(): Promise<number> {
     await this.#handle.sync().catch(() => undefined)
     await this.#handle.close().catch(() => undefined)
-    if (this.#sizeBytes === 0) await unlink(this.path).catch(() => undefined)
-    return this.#sizeBytes
+    const left = await this.#at(this.path)
+    if (left?.size === 0) await unlink(this.path).catch(() => undefined)
+    return left?.size ?? 0
+  }
+
+  /** What lies at `path`, if it is our file. */
+  async #at(path: string): Promise<Stats | undefined> {
+    const found = await lstat(path).catch(() => undefined)
+    return found?.ino === this.#number ? found : undefined
   }
 
   async #moveIntoFreePlace(): Promise<void> {

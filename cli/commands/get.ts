@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path'
 import { Command } from 'commander'
 import { DaemonError } from '../../node/control/index.ts'
 import { type Context, contextOf } from '../context.ts'
-import { OutputClosedError } from '../errors.ts'
+import { OutputClosedError, TargetExistsError } from '../errors.ts'
 import { addressTag, checkTarget, findPartName, PartFile, safeFileName } from '../part-file.ts'
 import { type Progress, startProgress } from '../render/progress.ts'
 import { sizeText } from '../render/text.ts'
@@ -125,7 +125,8 @@ export async function getToFile(context: Context, address: string, wish: GetWish
   } catch (error) {
     progress?.stop()
     const keptBytes = (await part?.abandon()) ?? 0
-    if (part !== undefined && keptBytes > 0 && target !== undefined) {
+    // Where the target is taken the same command would not go on; the error says where the bytes are.
+    if (part !== undefined && keptBytes > 0 && target !== undefined && !(error instanceof TargetExistsError)) {
       context.voice.note(
         `${sizeText(keptBytes)} are kept in ${basename(part.path)} (in ${dirname(target)}); ` +
           'the same command goes on from there',

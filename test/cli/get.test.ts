@@ -12,7 +12,7 @@ import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { addressTag } from '../../cli/part-file.ts'
+import { addressTag, PartFile } from '../../cli/part-file.ts'
 import { run } from '../../cli/run.ts'
 import type { Double } from './daemon-double.mjs'
 import { makeStage, type Stage } from './stage.ts'
@@ -180,12 +180,66 @@ describe('hush get into a file', () => {
     expect(readFileSync(join(stage.folder, 'victim'), 'utf8')).toBe('victim')
   })
 
-  it('two at once into one file: one gets it, the file is whole', async () => {
+  it('two at once into one file: one gets it, the file is whole, and the other says no more than is true', async () => {
     const stage = await stageWithObject()
+    Object.assign(stage.double, { breakAt: 100_000, breakWith: 'hang' })
     const words = ['get', ADDRESS, '-o', 'file']
-    const ends = await Promise.all([stage.hush(words), stage.hush(words)])
-    expect(ends.some(({ exit }) => exit === 0)).toBe(true)
+    const first = stage.hush(words)
+    const part = await stage.part('file')
+    while (!existsSync(part) || statSync(part).size < 100_000) await sleep(5)
+    stage.double.breakAt = undefined
+    expect(await stage.hush(words)).toMatchObject({ exit: 0, out: 'file\n' })
+    stage.press('SIGINT')
+    expect(await first).toMatchObject({ exit: 130, err: 'error: interrupted by SIGINT\n' })
+    expect(readdirSync(stage.folder)).toEqual(['file'])
     expect(readFileSync(join(stage.folder, 'file')).equals(BYTES)).toBe(true)
+  })
+
+  it.each([false, true])(
+    'the second of two that both come to the end harms nothing; with force %j',
+    async (isForced) => {
+      const stage = await stageWithObject()
+      const target = join(stage.folder, 'file')
+      const tag = await addressTag(ADDRESS)
+      const [first, second] = [await PartFile.open(target, tag), await PartFile.open(target, tag)]
+      for (const part of [first, second]) await part.append(BYTES)
+      await first.finish(isForced)
+      const ended = second.finish(isForced)
+      if (isForced) await ended
+      else
+        await expect(ended).rejects.toMatchObject({
+          code: 'ERR_TARGET_EXISTS',
+          message: `another get of this address has made ${target} in the meantime`,
+        })
+      expect(await second.abandon()).toBe(0)
+      expect(readdirSync(stage.folder)).toEqual(['file'])
+      expect(readFileSync(target).equals(BYTES)).toBe(true)
+    },
+  )
+
+  it('one that has nothing yet leaves the part to the other that has', async () => {
+    const stage = await stageWithObject()
+    const target = join(stage.folder, 'file')
+    const tag = await addressTag(ADDRESS)
+    const [idle, busy] = [await PartFile.open(target, tag), await PartFile.open(target, tag)]
+    await busy.append(BYTES)
+    expect(await idle.abandon()).toBe(BYTES.length)
+    await busy.finish(false)
+    expect(readFileSync(target).equals(BYTES)).toBe(true)
+  })
+
+  it('that finds its target taken at the end says where the bytes are, and no way on that would fail', async () => {
+    const stage = await stageWithObject()
+    const target = join(stage.folder, 'file')
+    stage.double.requests.push = () => {
+      writeFileSync(target, 'mine')
+      return 1
+    }
+    const { exit, err } = await stage.hush(['get', ADDRESS, '-o', 'file'])
+    expect(exit).toBe(2)
+    expect(err).toMatch(/^error: .*file appeared in the meantime\nhint: what was fetched is in .*hush-part; .*\n$/)
+    expect(readFileSync(await stage.part('file')).equals(BYTES)).toBe(true)
+    expect(readFileSync(target, 'utf8')).toBe('mine')
   })
 
   it('ends 6 where it may not write', async () => {

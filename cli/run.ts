@@ -5,6 +5,7 @@ import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
 import { downCommand } from './commands/down.ts'
 import { getCommand } from './commands/get.ts'
+import { helpCommand, wordsOf } from './commands/help.ts'
 import { initCommand } from './commands/init.ts'
 import { keepCommand } from './commands/keep.ts'
 import { ledgerCommand } from './commands/ledger.ts'
@@ -25,8 +26,12 @@ import type { World } from './world.ts'
 export async function run(words: readonly string[], world: World): Promise<number> {
   let exit: number = EXIT.ok
   let chosen: Command | undefined
+  let parsing: Command | undefined
   const program = makeProgram(world, (code) => {
     exit = code
+  })
+  settle(program, world, (command) => {
+    parsing = command
   })
   program.hook('preAction', async (_, command) => {
     chosen = command
@@ -45,7 +50,7 @@ export async function run(words: readonly string[], world: World): Promise<numbe
     await program.parseAsync([...words], { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) fail(await withHomeHint(error, world, chosen))
-    else if (error.exitCode !== 0) fail(usageErrorOf(error, program))
+    else if (error.exitCode !== 0) fail(usageErrorOf(error, parsing ?? program))
   }
   // What failed is told once: a get into a full disk has said so by now.
   await voice.finish().catch((error: unknown) => {
@@ -76,12 +81,14 @@ Joining a network:
   hush ledger                                      who has served whom
   hush down
 
-A setting, variable or option that would undo anonymity is refused, with its reason, as long as the home's
-config.json says "anonymity": "strict"; with "unsafe" it is warned of. docs/spec/safety.md lists them.
+A setting, variable or option that would undo anonymity is refused, with its reason, as long as the
+home's config.json says "anonymity": "strict"; with "unsafe" it is warned of. docs/spec/safety.md
+lists them.
 
 Answers go to standard output, everything else to standard error. --json makes both readable for
-programs. Exit codes: 0 done, 2 input, 3 degraded, 4 unavailable, 5 another node's fault,
-6 this machine's disk or rights, 1 a fault of hush.`
+programs. Exit codes: 0 done, 1 a fault of hush, 2 input, 3 degraded, 4 unavailable,
+5 another node's fault, 6 this machine's disk, rights or ports, or a daemon that runs already;
+ended by a signal: 130 Ctrl-C, 143 SIGTERM, 141 the reader of standard output has gone.`
 
 function makeProgram(world: World, setExit: (code: number) => void): Command {
   const program = new Command('hush')
@@ -106,15 +113,19 @@ function makeProgram(world: World, setExit: (code: number) => void): Command {
   program.addCommand(networkCommand(world))
   program.addCommand(testnetCommand(world, setExit))
   program.addCommand(demoCommand(world))
-  program.helpCommand('help [command]', 'explain a command')
-  settle(program, world)
   return program
 }
 
-/** What commander's own settings must be for a command and all below it. */
-function settle(command: Command, world: World): void {
+/** What commander's own settings must be for a command and all below it. `onExit` is told whose words it gave up. */
+function settle(command: Command, world: World, onExit: (command: Command) => void): void {
+  if (command.commands.length > 0) command.helpCommand(false).addCommand(helpCommand())
+  const needed = command.options.filter((option) => option.mandatory).map((option) => option.flags)
+  if (needed.length > 0) command.usage(`${needed.join(' ')} ${command.usage()}`)
   command
-    .exitOverride()
+    .exitOverride((error) => {
+      onExit(command)
+      throw error
+    })
     .helpOption('-h, --help', 'explain')
     .configureHelp({ showGlobalOptions: true, helpWidth: 100 })
     .configureOutput({
@@ -123,18 +134,20 @@ function settle(command: Command, world: World): void {
       writeErr: () => undefined,
       outputError: () => undefined,
     })
-  for (const sub of command.commands) settle(sub, world)
+  for (const sub of command.commands) settle(sub, world, onExit)
 }
 
-function usageErrorOf(error: CommanderError, program: Command): UsageError {
+/** `command` is the one that could not make sense of its words. */
+function usageErrorOf(error: CommanderError, command: Command): UsageError {
+  const see = `See: ${wordsOf(command)} --help`
   if (error.code === 'commander.help') {
-    return new UsageError('no command was given', { hint: 'see: hush help' })
+    const choice = command.commands.map((one) => one.name()).filter((name) => name !== 'help')
+    const group = command.parent === null ? '' : `: ${wordsOf(command)} takes ${choice.join(', ')}`
+    return new UsageError(`no command was given${group}`, { hint: see })
   }
   const [what = '', suggestion] = error.message.replace(/^error: /, '').split('\n')
-  const name = error.code === 'commander.unknownCommand' ? '' : ` ${program.args[0] ?? ''}`.trimEnd()
-  const known = program.commands.some((command) => ` ${command.name()}` === name) ? name : ''
   const guess = suggestion === undefined ? '' : `${suggestion.replace(/[()]/g, '')} `
-  return new UsageError(what, { hint: `${guess}See: hush${known} --help` })
+  return new UsageError(what, { hint: `${guess}${see}` })
 }
 
 /** Without a home, starting a daemon would be the wrong advice. */

@@ -26,8 +26,9 @@ const USE_HOME = ['put', 'get', 'check', 'repair', 'repair-key', 'keep', 'up', '
 
 /** Throws UnsafeSettingError. */
 export async function checkSafety(world: World, command: Command): Promise<void> {
-  const { home, voice } = contextOf(world, command)
   const name = command.name()
+  if (name === 'help') return
+  const { home, voice } = contextOf(world, command)
   const settings = USE_HOME.includes(name) ? await settingsOf(home) : undefined
   const found = hazardsOf(world, settings, name)
   const isUnsafe = command.opts().unsafe === true || settings?.anonymity === 'unsafe' || ALWAYS_DONE.includes(name)

@@ -28,8 +28,8 @@ Examples:
   hush get hush:… -o photo.jpg
   hush get hush:… -o - | tar x
 
-The file appears under its name only when all of it is there and verified. What was fetched before an
-interruption is kept beside it, and the same command goes on from there.`,
+The file appears under its name only when all of it is there and verified. What was fetched before
+an interruption is kept beside it, and the same command goes on from there.`,
     )
     .action(async (address: string, options: Options, command: Command) => {
       const context = contextOf(world, command)

@@ -22,11 +22,12 @@ export function keepCommand(world: World): Command {
     .addHelpText(
       'after',
       `
-Prints the file's id in the list. The daemon must run: it looks after each file at a random time, 3 to
-11 days after the last, over circuits of their own. Its list holds repair keys, never addresses:
+Prints the file's id in the list. The daemon must run: it looks after each file at a random time, 3
+to 11 days after the last, over circuits of their own. Its list holds repair keys, never addresses:
 who takes this machine cannot read the files with it.
 
-Without --stop a file is kept for ever; after it, the file lives until its lease ends, in up to 30 days.`,
+Without --stop a file is kept for ever; after it, the file lives until its lease ends, in up to 30
+days.`,
     )
     .action(async (handle: string | undefined, options: Options, command: Command) => {
       const context = contextOf(world, command)

@@ -21,8 +21,8 @@ export function ledgerCommand(world: World, setExit: (code: number) => void): Co
       'after',
       `
 A credit is 1 KiB carried over one link. Above zero a balance says that the peer owes this home.
-Under load a peer that owes more than its allowance waits; one that owes 125% of it shares with all others of that
-kind what little the node has for them. The allowance grows with what a peer serves.
+Under load a peer that owes more than its allowance waits; one that owes 125% of it shares with all
+others of that kind what little the node has for them. The allowance grows with what a peer serves.
 A PEER is named by the first digits of its id or key.`,
     )
     .action(async (_: unknown, command: Command) => {

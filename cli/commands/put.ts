@@ -47,12 +47,13 @@ Examples:
   tar cf - folder | hush put - --name folder.tar
   ADDRESS=$(hush put report.pdf)
 
-Ends 0 when every shard is stored, or handed over with --hold, and 3 when enough for getting it back are stored and the daemon
-goes on placing the rest. Some minutes later the daemon reads a part of every shard back, and puts again
-what is gone; with --verify the command waits for that, and ends 3 when something stayed unproven.
-With --hold, gateways keep each shard for a random time (minutes: about one, at most 10; long: about 10, at most
-100), so that they do not appear together. Nothing says whether they do: only the reading back afterwards
-tells, and puts again what is not there. Keep the daemon running until then.
+Ends 0 when every shard is stored, or handed over with --hold, and 3 when enough for getting it back
+are stored and the daemon goes on placing the rest. Some minutes later the daemon reads a part of
+every shard back, and puts again what is gone; with --verify the command waits for that, and ends 3
+when something stayed unproven.
+With --hold, gateways keep each shard for a random time (minutes: about one, at most 10; long: about
+10, at most 100), so that they do not appear together. Nothing says whether they do: only the
+reading back afterwards tells, and puts again what is not there. Keep the daemon running until then.
 Who has the address can read the file: keep it as you would a key.`,
     )
     .action(async (file: string, options: Options, command: Command) => {

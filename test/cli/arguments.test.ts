@@ -39,6 +39,34 @@ describe('words that make no command', () => {
     expect(err).toContain('hint: Did you mean --public? See: hush put --help')
   })
 
+  const ways: [string, string][] = [
+    ['', 'hush --help'],
+    ['pot', 'hush --help'],
+    ['testnet', 'hush testnet --help'],
+    ['testnet upp', 'hush testnet --help'],
+    ['testnet up --nodes 8', 'hush testnet up --help'],
+    ['testnet --json down', 'hush testnet down --help'],
+    ['network', 'hush network --help'],
+    ['network create x', 'hush network create --help'],
+    ['ledger export', 'hush ledger export --help'],
+    ['help pot', 'hush --help'],
+    ['help testnet pot', 'hush testnet --help'],
+    ['help put extra', 'hush put --help'],
+    ['testnet help pot', 'hush testnet --help'],
+  ]
+  it.each(ways)('%j leads to %s', async (words, help) => {
+    const { exit, out, err } = await makeStage().hush(words.split(' ').filter((word) => word !== ''))
+    expect({ exit, out }).toEqual({ exit: 2, out: '' })
+    expect(err).toContain(`See: ${help}`)
+  })
+
+  it('are named by help as anywhere else', async () => {
+    const errorOf = async (words: string[]) => (await makeStage().hush(words)).err.split('\n')[0]
+    expect(await errorOf(['help', 'nonsense'])).toBe("error: unknown command 'nonsense'")
+    expect(await errorOf(['help', 'put', 'extra'])).toBe("error: hush put has no command 'extra'")
+    expect(await errorOf(['testnet'])).toBe('error: no command was given: hush testnet takes up, status, add, down')
+  })
+
   it('tells of it in JSON when asked to', async () => {
     const { exit, out, err } = await makeStage().hush(['put', '--json'])
     expect(JSON.parse(err)).toMatchObject({ error: { code: 'ERR_USAGE', kind: 'input' }, exit: 2 })
@@ -69,6 +97,43 @@ describe('help', () => {
     }
   })
 
+  it('of a command is the same by its own words and by --help, however deep', async () => {
+    for (const words of [
+      ['put'],
+      ['testnet'],
+      ['testnet', 'up'],
+      ['network', 'create'],
+      ['ledger', 'show'],
+      ['help'],
+    ]) {
+      const wanted = await makeStage().hush([...words, '--help'])
+      expect(wanted.out).toContain(`Usage: hush ${words.join(' ')} `)
+      expect(await makeStage().hush(['help', ...words])).toEqual(wanted)
+    }
+    expect(await makeStage().hush(['testnet', 'help', 'up'])).toEqual(await makeStage().hush(['help', 'testnet', 'up']))
+  })
+
+  it('is given also where nothing else would be, for anonymity', async () => {
+    expect(await makeStage({ env: { NODE_TLS_REJECT_UNAUTHORIZED: '0' } }).hush(['help', 'put'])).toMatchObject({
+      exit: 0,
+      err: '',
+    })
+  })
+
+  it('names what a command cannot do without', async () => {
+    const usage = async (words: string) => (await makeStage().hush(['help', ...words.split(' ')])).out.split('\n')[0]
+    for (const name of ['up', 'status', 'add', 'down'])
+      expect(await usage(`testnet ${name}`)).toBe(`Usage: hush testnet ${name} --dir <dir> [options]`)
+    expect(await usage('network create')).toBe('Usage: hush network create --seeds <host:port,...> [options] <dir>')
+  })
+
+  it('names every exit code', async () => {
+    const { out } = await makeStage().hush(['--help'])
+    for (const code of [0, 1, 2, 3, 4, 5, 6, 130, 141, 143]) expect(out).toMatch(new RegExp(`\\b${code} [a-zCS]`))
+    expect(out.split('\n').filter((line) => line.length > 100)).toEqual([])
+    expect(out.replaceAll('\n', ' ')).toContain("6 this machine's disk, rights or ports, or a daemon that runs already")
+  })
+
   it('alone suffices to start a testnet, put, get by a pipe, and end it', async () => {
     const { out } = await makeStage().hush(['--help'])
     expect(out).toMatch(/hush testnet up --nodes \d+ --dir/)
@@ -81,12 +146,14 @@ describe('help', () => {
   })
 
   const all = ['put', 'get', 'check', 'init', 'up', 'down', 'status', 'invite', 'network create', 'testnet', 'demo']
-  it.each([...all, 'testnet up', 'testnet status', 'testnet add', 'testnet down'])(
+  const upkeep = ['repair', 'repair-key', 'keep', 'ledger', 'ledger show', 'ledger export', 'ledger verify', 'network']
+  it.each([...all, ...upkeep, 'testnet up', 'testnet status', 'testnet add', 'testnet down'])(
     'of %s names its options and those of every command',
     async (name) => {
       const { exit, out } = await makeStage().hush([...name.split(' '), '--help'])
       expect(exit).toBe(0)
       expect(out).toContain(`Usage: hush ${name}`)
+      expect(out.split('\n').filter((line) => line.length > 100)).toEqual([])
       expect(out).toContain('--home <dir>')
       expect(out).toContain('--json')
     },

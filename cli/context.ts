@@ -5,6 +5,7 @@ import type { Command } from 'commander'
 import { type ControlClient, connectControl, folderError } from '../node/control/index.ts'
 import { InterruptedError, systemCodeOf } from './errors.ts'
 import { Voice } from './render/voice.ts'
+import { readRecord } from './testnet/record.ts'
 import type { World } from './world.ts'
 
 export interface Context {
@@ -60,5 +61,18 @@ export function isHome(folder: string): Promise<boolean> {
       if (code === 'EACCES' || code === 'EPERM') throw folderError(folder, error)
       return false
     },
+  )
+}
+
+/** What to do where no home is. */
+export async function missingHomeHint({ home, homeWords }: Context): Promise<string> {
+  const testnet = await readRecord(home).catch(() => undefined)
+  if (testnet !== undefined) {
+    const clients = testnet.members.filter(({ role }) => role === 'client').map((client) => `--home ${client.home}`)
+    return `this is the folder of a testnet; its clients are: ${clients.join(' and ')}`
+  }
+  return (
+    `this home was not made yet; make it with: hush init --join INVITE${homeWords}; ` +
+    "or try hush on a network of this machine's own: hush testnet up --nodes 20 --dir ./net"
   )
 }

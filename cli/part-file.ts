@@ -91,6 +91,13 @@ export class PartFile {
     // No following of links: in a folder that others write to, the name could have been planted.
     const noFollow = platform() === 'win32' ? 0 : FS.O_NOFOLLOW
     const handle = await open(part, FS.O_RDWR | FS.O_CREAT | noFollow, 0o600).catch((error: unknown) => {
+      if (systemCodeOf(error) === 'ENOENT') {
+        const folder = dirname(target)
+        throw new LocalFileError(`cannot write ${target}: the folder ${folder} does not exist`, {
+          cause: error,
+          hint: `make it with: mkdir -p ${folder}`,
+        })
+      }
       throw new LocalFileError(`cannot write beside ${target}: ${reasonOf(error)}`, { cause: error })
     })
     const found = await handle.stat()

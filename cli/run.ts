@@ -15,7 +15,7 @@ import { repairCommand, repairKeyCommand } from './commands/repair.ts'
 import { inviteCommand, statusCommand } from './commands/status.ts'
 import { testnetCommand } from './commands/testnet.ts'
 import { upCommand } from './commands/up.ts'
-import { contextOf, isHome } from './context.ts'
+import { contextOf, isHome, missingHomeHint } from './context.ts'
 import { UsageError } from './errors.ts'
 import { EXIT, errorText, exitCodeOf } from './render/errors.ts'
 import { Voice } from './render/voice.ts'
@@ -44,7 +44,8 @@ export async function run(words: readonly string[], world: World): Promise<numbe
   const fail = (error: unknown): void => {
     hasFailed = true
     exit = exitCodeOf(error)
-    world.stderr.write(errorText(error, { json: isJson, trace: Boolean(world.env.HUSH_TRACE) }))
+    const homeWords = chosen === undefined ? '' : contextOf(world, chosen).homeWords
+    world.stderr.write(errorText(error, { json: isJson, trace: Boolean(world.env.HUSH_TRACE), homeWords }))
   }
   try {
     await program.parseAsync([...words], { from: 'user' })
@@ -150,12 +151,11 @@ function usageErrorOf(error: CommanderError, command: Command): UsageError {
   return new UsageError(what, { hint: `${guess}${see}` })
 }
 
-/** Without a home, starting a daemon would be the wrong advice. */
+/** Where starting a daemon would be the wrong advice: without a home, and for who wants it stopped. */
 async function withHomeHint(error: unknown, world: World, command: Command | undefined): Promise<unknown> {
   if (!(error instanceof NoDaemonError) || command === undefined) return error
-  const { homeWords } = contextOf(world, command)
-  const hint = (await isHome(error.home))
-    ? `start one with: hush up --detach${homeWords}`
-    : `this home was not made yet; make it with: hush init --join INVITE${homeWords}`
-  return new NoDaemonError(error.home, { cause: error.cause, hint })
+  const because = (hint: string) => new NoDaemonError(error.home, { cause: error.cause, hint })
+  if (!(await isHome(error.home))) return because(await missingHomeHint(contextOf(world, command)))
+  if (wordsOf(command) === 'hush down') return because('there is nothing to stop; name another home with --home')
+  return error
 }

@@ -95,6 +95,7 @@ export async function openSource(context: Context, file: string): Promise<Source
     const bytes = readAll(stdin, 'standard input')
     return { bytes, name: undefined, sizeBytes: undefined, close: async () => void stdin.destroy() }
   }
+  if (file === '') throw new UsageError('the name of the file is empty', { hint: 'name one, or - for standard input' })
   const handle = await open(context.path(file), 'r').catch((error: unknown) => {
     throw unreadableError(file, error)
   })

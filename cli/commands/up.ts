@@ -1,6 +1,6 @@
 /** hush up: the daemon, in this process or apart from it. */
 import { Command } from 'commander'
-import { type Context, contextOf, isHome } from '../context.ts'
+import { type Context, contextOf, isHome, missingHomeHint } from '../context.ts'
 import { spawnDaemon, waitForDaemon } from '../daemon-process.ts'
 import { AlreadyRunningError, UsageError } from '../errors.ts'
 import { EXIT } from '../render/errors.ts'
@@ -24,7 +24,7 @@ Examples:
       const context = contextOf(world, command)
       if (!(await isHome(context.home))) {
         throw new UsageError(`there is no home yet (${context.home})`, {
-          hint: `make one with: hush init --join INVITE${context.homeWords}`,
+          hint: await missingHomeHint(context),
         })
       }
       const hasCover = options.cover === true

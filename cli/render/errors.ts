@@ -33,10 +33,17 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof HushError ? EXIT_OF_KIND[error.kind] : EXIT.bug
 }
 
+export interface TellOptions {
+  readonly json: boolean
+  readonly trace: boolean
+  /** What was typed to name the home, as ` --home ./net/client-a`; empty when nothing was. */
+  readonly homeWords: string
+}
+
 /** What goes to stderr, with its line feeds; empty for what needs no word. */
-export function errorText(error: unknown, options: { readonly json: boolean; readonly trace: boolean }): string {
+export function errorText(error: unknown, options: TellOptions): string {
   if (error instanceof OutputClosedError) return ''
-  const told = tell(error)
+  const told = tell(error, options.homeWords)
   if (options.json) return `${JSON.stringify({ error: told, exit: exitCodeOf(error) })}\n`
   const lines = [`error: ${printable(told.message)}`]
   if (told.hint !== undefined) lines.push(`hint: ${printable(told.hint)}`)
@@ -46,10 +53,10 @@ export function errorText(error: unknown, options: { readonly json: boolean; rea
   return `${lines.join('\n')}\n`
 }
 
-function tell(error: unknown): { code: string; kind: string; message: string; hint?: string } {
+function tell(error: unknown, homeWords: string): { code: string; kind: string; message: string; hint?: string } {
   if (error instanceof HushError) {
     const { code, kind, message, hint } = error
-    return { code, kind, message, ...(hint !== undefined && { hint }) }
+    return { code, kind, message, ...(hint !== undefined && { hint: forHome(hint, homeWords) }) }
   }
   if (error instanceof InterruptedError) return { code: 'ERR_INTERRUPTED', kind: 'input', message: error.message }
   const words = error instanceof Error ? error.message : String(error)
@@ -59,4 +66,12 @@ function tell(error: unknown): { code: string; kind: string; message: string; hi
     message: `internal: ${words}`,
     hint: 'this is a fault of hush; run it again with HUSH_TRACE=1 and report what it prints',
   }
+}
+
+/** The commands of a hint that comes from below, where nobody knows by which words the home was named. */
+function forHome(hint: string, homeWords: string): string {
+  return hint.replace(
+    /\bhush (?:status|ledger|down(?: --now)?|up --detach|keep --list|check ADDRESS)\b(?! --)/g,
+    (command) => command + homeWords,
+  )
 }

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { makeStage } from './stage.ts'
@@ -189,7 +189,7 @@ describe('the home folder', () => {
 
   it('without a daemon ends 4 and says how to start one', async () => {
     const stage = makeStage()
-    for (const words of [['status'], ['invite'], ['down'], ['get', 'hush:x'], ['check', 'hush:x']]) {
+    for (const words of [['status'], ['invite'], ['get', 'hush:x'], ['check', 'hush:x']]) {
       expect(await stage.hush(words)).toMatchObject({
         exit: 4,
         out: '',
@@ -197,6 +197,44 @@ describe('the home folder', () => {
           /error: no daemon is running for this home \(.*\)\nhint: start one with: hush up --detach\n$/,
         ),
       })
+    }
+  })
+
+  it('without a daemon has nothing to stop, and no advice to start one', async () => {
+    const stage = makeStage()
+    expect(await stage.hush(['down', '--home', stage.home])).toMatchObject({
+      exit: 4,
+      err:
+        `error: no daemon is running for this home (${stage.home})\n` +
+        'hint: there is nothing to stop; name another home with --home\n',
+    })
+  })
+
+  it('is named as it was typed where a hint names a command for it', async () => {
+    const stage = makeStage()
+    const typed = join('..', 'home')
+    const silent = await stage.hush(['status', '--home', typed])
+    expect(silent.err).toContain(`hint: start one with: hush up --detach --home ${typed}\n`)
+    const double = await stage.startDouble()
+    double.objects.set('hush:x', { bytes: new Uint8Array(100) })
+    Object.assign(double, { breakAt: 10, breakWith: 'cut' })
+    const gone = await stage.hush(['get', 'hush:x', '-o', '-', '--home', typed])
+    expect(gone.err).toContain(`hint: look with: hush status --home ${typed}; then run it again\n`)
+  })
+
+  it('that is the folder of a testnet names the homes in it', async () => {
+    const stage = makeStage()
+    const folder = join(stage.folder, 'net')
+    mkdirSync(folder, { mode: 0o700 })
+    const member = (name: string, role: string) => ({ name, role, home: join(folder, name) })
+    const members = [member('node-00', 'node'), member('client-a', 'client'), member('client-b', 'client')]
+    const record = { version: 1, plan: { kind: 'shared', basePort: 4000 }, members }
+    writeFileSync(join(folder, 'testnet.json'), JSON.stringify(record))
+    for (const words of [['status'], ['up'], ['put', '-'], ['down']]) {
+      const { err } = await stage.hush([...words, '--home', 'net'])
+      expect(err).toContain(
+        `hint: this is the folder of a testnet; its clients are: --home ${folder}/client-a and --home ${folder}/client-b\n`,
+      )
     }
   })
 
@@ -209,6 +247,7 @@ describe('the home folder', () => {
     expect(asked.err).toContain(
       `hint: this home was not made yet; make it with: hush init --join INVITE --home ${other}`,
     )
+    expect(asked.err).toContain('hush testnet up --nodes 20 --dir ./net')
     const started = await stage.hush(['up', '--home', other])
     expect(started.exit).toBe(2)
     expect(started.err).toContain('there is no home yet')

@@ -246,7 +246,10 @@ describe('hush get into a file', () => {
     const stage = await stageWithObject()
     const { exit, err } = await stage.hush(['get', ADDRESS, '-o', 'missing/copy'])
     expect(exit).toBe(6)
-    expect(err).toContain('it does not exist')
+    const missing = join(stage.folder, 'missing')
+    expect(err).toBe(
+      `error: cannot write ${missing}/copy: the folder ${missing} does not exist\nhint: make it with: mkdir -p ${missing}\n`,
+    )
     expect(stage.double.requests).toEqual([])
   })
 })

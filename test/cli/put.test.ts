@@ -97,6 +97,10 @@ describe('hush put', () => {
     const folder = await stage.hush(['put', 'folder'])
     expect(folder.exit).toBe(2)
     expect(folder.err).toContain('hint: store it as one file: tar cf - folder | hush put -')
+    expect(await stage.hush(['put', ''])).toMatchObject({
+      exit: 2,
+      err: 'error: the name of the file is empty\nhint: name one, or - for standard input\n',
+    })
     if (process.geteuid?.() !== 0) {
       writeFileSync(join(stage.folder, 'closed'), 'x')
       chmodSync(join(stage.folder, 'closed'), 0)

@@ -15,7 +15,15 @@ import { progressLine, RateMeter, startProgress } from '../../cli/render/progres
 import { tableText } from '../../cli/render/tables.ts'
 import { countText, printable, sizeText, spanText } from '../../cli/render/text.ts'
 import { BugError, type ErrorKind } from '../../core/index.ts'
-import { DaemonError, type Status } from '../../node/control/index.ts'
+import {
+  DaemonError,
+  DaemonGoneError,
+  DaemonSilentError,
+  NoDaemonError,
+  type Status,
+} from '../../node/control/index.ts'
+
+const PLAIN = { json: false, trace: false, homeWords: '' }
 
 describe('errors', () => {
   it('end with the code of their kind', () => {
@@ -43,22 +51,37 @@ describe('errors', () => {
 
   it('are one line and a hint, harmless to a terminal', () => {
     const error = new DaemonError({ code: 'ERR_X', kind: 'peer', message: 'a\u001b[2Jb\nc', hint: 'do this' })
-    expect(errorText(error, { json: false, trace: false })).toBe('error: a?[2Jb?c\nhint: do this\n')
+    expect(errorText(error, PLAIN)).toBe('error: a?[2Jb?c\nhint: do this\n')
   })
 
   it('in JSON are one line with code, kind and exit code', () => {
     const error = new DaemonError({ code: 'ERR_X', kind: 'peer', message: 'a\nb' })
-    const text = errorText(error, { json: true, trace: false })
+    const text = errorText(error, { ...PLAIN, json: true })
     expect(text.indexOf('\n')).toBe(text.length - 1)
     expect(JSON.parse(text)).toEqual({ error: { code: 'ERR_X', kind: 'peer', message: 'a\nb' }, exit: 5 })
   })
 
+  it('name the home in the commands of a hint as it was typed, and only there', () => {
+    const hintOf = (hint: string, homeWords: string) =>
+      errorText(new DaemonError({ code: 'ERR_X', kind: 'peer', message: 'hush status', hint }), { ...PLAIN, homeWords })
+    const typed = ' --home ./net/client-a'
+    for (const [hint, told] of [
+      [new DaemonGoneError('the put').hint, `look with: hush status${typed}; then run it again`],
+      [new DaemonSilentError('status').hint, `stop it with: hush down --now${typed}; then start it again`],
+      [new NoDaemonError('/x').hint, `start one with: hush up --detach${typed}`],
+      ['hush down, then hush up --detach', `hush down${typed}, then hush up --detach${typed}`],
+      ['stop it with: hush down --home /x', 'stop it with: hush down --home /x'],
+      ['hush testnet down --dir net', 'hush testnet down --dir net'],
+    ]) {
+      expect(hintOf(hint ?? '', typed)).toBe(`error: hush status\nhint: ${told}\n`)
+      expect(hintOf(hint ?? '', '')).toBe(`error: hush status\nhint: ${hint}\n`)
+    }
+  })
+
   it('of ours say so, and show where only when asked', () => {
     const error = new TypeError('x is undefined')
-    expect(errorText(error, { json: false, trace: false })).toMatch(
-      /^error: internal: x is undefined\nhint: .*HUSH_TRACE=1/,
-    )
-    expect(errorText(error, { json: false, trace: true })).toContain('rendering.test.ts')
+    expect(errorText(error, PLAIN)).toMatch(/^error: internal: x is undefined\nhint: .*HUSH_TRACE=1/)
+    expect(errorText(error, { ...PLAIN, trace: true })).toContain('rendering.test.ts')
   })
 })
 

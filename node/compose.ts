@@ -56,6 +56,7 @@ import { Admission } from './tasks/admission.ts'
 import { Cover } from './tasks/cover.ts'
 import { Gossip } from './tasks/gossip.ts'
 import { GuardPadding } from './tasks/guard-padding.ts'
+import { PendingPuts } from './tasks/pending-puts.ts'
 import { ReadBack } from './tasks/read-back.ts'
 import { type OpenVisit, Steward } from './tasks/steward.ts'
 import { Upload } from './upload.ts'
@@ -118,6 +119,8 @@ export class HushNode {
   readonly guards: Guards
   readonly pool: CircuitPool
   readonly client: Client
+  /** Shards of own puts that wait for a keeper. */
+  readonly pendingPuts: PendingPuts
   readonly circuits: CircuitTable
   readonly puzzles: PuzzleSolver
   readonly gossip: Gossip
@@ -252,6 +255,8 @@ export class HushNode {
     const { pacing } = this
     const clientPorts = { clock, jitter, random, log, profile, networkId, view, pending, pacing, refreshView }
     this.client = new Client({ ...clientPorts, pool: this.pool })
+    const place = this.client.placeAgain.bind(this.client)
+    this.pendingPuts = new PendingPuts({ clock, jitter, log, pending, place })
     // Circuits that carry nothing else: what a visit asks for is not to be matched with the user's own requests.
     const open: OpenVisit = () => {
       const pool = new CircuitPool(poolPorts)
@@ -296,7 +301,7 @@ export class HushNode {
     }
     this.gossip.start()
     this.pool.start()
-    this.client.start()
+    this.pendingPuts.start()
     this.steward.start()
     if (this.cover === undefined) this.guardPadding.start()
     else this.cover.start()
@@ -316,6 +321,7 @@ export class HushNode {
     await this.readBack.stop()
     this.guardPadding.stop()
     this.cover?.stop()
+    this.pendingPuts.stop()
     this.client.stop()
     this.pool.stop()
     this.member?.stop()

@@ -2,7 +2,7 @@
  * One daemon: a home folder brought to life until it is told to stop. This is the one place where the
  * ports get their real makers. SPEC home §1-§3
  */
-import { LocalError } from '../core/index.ts'
+import { LocalError, pause } from '../core/index.ts'
 import { openLmdbRecords, openLmdbStore } from '../storage/index.ts'
 import { HushNode } from './compose.ts'
 import {
@@ -125,8 +125,7 @@ async function runLocked(
   const isNode = config.role === 'node'
   const { storeBytes, cacheBytes, vaultBytes } = quotasOf(config)
   const onCorrupt = (): void => log('warn', 'a stored shard is damaged and was dropped')
-  const pause = () => new Promise<void>((resolve) => void clock.setTimer(COMMIT_PAUSE_MS, resolve))
-  const shared = { onCorrupt, pause }
+  const shared = { onCorrupt, pause: () => pause(clock, COMMIT_PAUSE_MS) }
   const { store, cache } = openLmdbStore({
     path: home.folder('shards'),
     quotaBytes: storeBytes,
@@ -138,7 +137,7 @@ async function runLocked(
       ? openLmdbStore({ path: home.folder('vault'), quotaBytes: vaultBytes, cacheBytes: 0, ...shared }).store
       : undefined
   const pending = openLmdbStore({ path: home.folder('pending'), quotaBytes: PENDING_QUOTA_BYTES, cacheBytes: 0 }).store
-  const records = openLmdbRecords({ path: home.folder('ledger'), pause })
+  const records = openLmdbRecords({ path: home.folder('ledger'), pause: shared.pause })
   const keyLog = keyLogOfEnvironment()
   const dialFrom = dialFromOf(config)
   const proxy = proxyOf(config, networkId)
@@ -240,8 +239,7 @@ async function runLocked(
     const { announce } = await stopped
     log('info', 'stopping', { announce })
     if (announce) {
-      const late = new Promise<void>((resolve) => void clock.setTimer(LEAVE_MS_MAX, resolve))
-      await Promise.race([node.leave(), late])
+      await Promise.race([node.leave(), pause(clock, LEAVE_MS_MAX)])
     }
     if (lost !== undefined) throw lost
     return 0

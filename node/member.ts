@@ -12,6 +12,7 @@ import {
   type NetworkId,
   type NodeId,
   type Profile,
+  pause,
   type RecordStore,
   type SecretRandom,
   type StateStore,
@@ -296,7 +297,7 @@ export class Member {
     this.#p.log('info', 'handed over', { pushed: report.pushed, lacking: report.lacking })
     this.#publish()
     await this.ring.leave()
-    await new Promise<void>((resolve) => void this.#p.clock.setTimer(this.#s.profile.leaveForwardMs, resolve))
+    await pause(this.#p.clock, this.#s.profile.leaveForwardMs)
   }
 
   stop(): void {

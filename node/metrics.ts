@@ -29,7 +29,7 @@ export function addNodeMetrics(
   gauge('region_crowd_members', 'members that stand closer beside this node than chance explains', () => {
     return node.member?.holders.crowd()?.members ?? 0
   })
-  gauge('pending_shards', 'shards of own puts without a keeper yet', () => node.client.pendingCount)
+  gauge('pending_shards', 'shards of own puts without a keeper yet', () => node.pendingPuts.count)
   gauge('stored_shards', 'contents whose bytes this keeper holds itself, for want of vaults', () => store.usage().count)
   gauge('stored_bytes', 'bytes kept for others', () => store.usage().bytes)
   gauge('quota_bytes', 'bytes that may be kept for others', () => store.usage().quotaBytes)

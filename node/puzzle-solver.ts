@@ -2,7 +2,7 @@
  * Solves handshake puzzles beside everything else: in slices of a few milliseconds, with the event loop's
  * turn between them, one puzzle at a time, and only as long as a user would wait. SPEC circuits §7
  */
-import type { Clock } from '../core/index.ts'
+import { type Clock, pause } from '../core/index.ts'
 import { type HandshakePuzzle, PUZZLE_EFFORT, PuzzleSearch } from '../crypto/index.ts'
 import type { PuzzleProof } from '../routing/index.ts'
 import { hourOf } from './roles/create-desk.ts'
@@ -61,7 +61,7 @@ export class PuzzleSolver {
         if (nonce !== undefined) return { effort, hour, nonce }
         if (this.#clock.monotonicMs() - startMs >= SLICE_MS) break
       }
-      await new Promise<void>((resolve) => void this.#clock.setTimer(PAUSE_MS, resolve))
+      await pause(this.#clock, PAUSE_MS)
     }
     return undefined
   }

@@ -55,13 +55,13 @@ export class SimDisk {
     this.quotaBytes = quotaBytes
   }
 
-  /** What would be there after a crash right now. */
-  holds(ref: ContentRef): boolean {
-    return this.#durable.has(contentRefKey(ref))
+  /** What would be there after a crash right now. `key` is the content's, for who asks many disks for one. */
+  holds(ref: ContentRef, key = contentRefKey(ref)): boolean {
+    return this.#durable.has(key)
   }
   /** As `holds`, with what the process that runs has taken and the disk has not yet. */
-  keeps(ref: ContentRef): boolean {
-    return this.holds(ref) || this.#store?.store.has(ref) === true
+  keeps(ref: ContentRef, key = contentRefKey(ref)): boolean {
+    return this.holds(ref, key) || this.#store?.store.has(ref) === true
   }
   get heldCount(): number {
     return this.#durable.size

@@ -26,13 +26,12 @@ interface Pair {
 /** At the moment a machine goes down: whatever number its peers hold signed by it, its disk knows of. */
 export function checkLedgersWritten(network: SimNetwork, host: SimHost): void {
   if (host.isHostile) return
-  const name = keyOf(host.identity.publicKey)
   const signed = new Map<string, number>()
   for (const { key, value } of host.disk.storedRecords(Uint8Array.of(ACCOUNT_KIND)))
     signed.set(keyOf(key.subarray(1)), decodeAccountRecord(value).pair.signedNumber)
   for (const peer of network.hosts) {
     if (peer === host || peer.isHostile || peer.node === undefined) continue
-    const held = reportsOf(peer).get(name)?.entries ?? 0
+    const held = peer.node.accounts.topNumber(host.identity.publicKey)
     const known = signed.get(keyOf(peer.identity.publicKey)) ?? 0
     if (held > known)
       network.violate(`${host.name} signed entry ${held} with ${peer.name}, and its disk knows of ${known}`)

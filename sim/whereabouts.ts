@@ -27,8 +27,9 @@ export function whereabouts(hosts: readonly SimHost[]): Map<string, Set<SimHost>
 /** As `whereabouts`, of one content. */
 export function copiesOf(ref: ContentRef, hosts: readonly SimHost[]): SimHost[] {
   const places = hosts.flatMap((host) => placesAt(host, ref))
+  const key = contentRefKey(ref)
   const isWith = (host: SimHost): boolean =>
-    host.disk.keeps(ref) || places.some(({ root }) => host.vaultDisk?.holds(shardRef(root)) === true)
+    host.disk.keeps(ref, key) || places.some(({ root }) => host.vaultDisk?.holds(shardRef(root)) === true)
   return hosts.filter(isWith)
 }
 

@@ -186,7 +186,7 @@ export class ControlServer {
       ...(node.cover && { cover: node.cover.counts }),
       ...(guard !== undefined && { guard: { id: short(guard.id, 8), since: guard.sinceMs } }),
       links: node.links.count,
-      pending: { shards: node.client.pendingCount },
+      pending: { shards: node.pendingPuts.count },
       keeping: this.#upkeep.summary(),
       readBack: this.#upkeep.readBackSummary(),
       ledger: this.#ledger.summary(),

@@ -57,8 +57,8 @@ import { AccountDisk } from './account-disk.ts'
 
 /** Accounts in memory; beyond, the one that was idle longest and has no entry gives way. */
 const ACCOUNTS_MAX = 8_192
-/** Between two looks: something has happened or is to be forgiven; nothing. */
-const TICK_MS = { busy: 1_000, idle: 5_000 }
+/** Between two looks: while peers wait for each other's sake, and while there is room for all. */
+const TICK_MS = { loaded: 1_000, calm: 5_000 }
 /** Until a book is looked at again to which nothing happens and of which nothing is to be forgiven. */
 const REST_MS = 5_000
 /** Signatures of so long are flushed together. */
@@ -161,7 +161,7 @@ export class Accounts {
   }
 
   start(): void {
-    this.#tickNowAndThen(TICK_MS.busy)
+    this.#tickNowAndThen(TICK_MS.loaded)
   }
 
   /** Signs nothing more; what is under way to the disk arrives. */
@@ -272,6 +272,11 @@ export class Accounts {
   reports(): AccountReport[] {
     for (const peer of this.#p.takeUncounted()) this.#countCells(peer)
     return [...this.#books.values()].map((book) => this.#reportOf(book))
+  }
+
+  /** The number of the last entry that both have signed; 0: none. */
+  topNumber(peer: PublicKey): number {
+    return this.#books.get(keyOf(peer))?.pair.top?.number ?? 0
   }
 
   /** The stored chain with a peer, oldest first, a proof of fraud at its end; undefined without a ledger. */
@@ -446,11 +451,11 @@ export class Accounts {
 
   #tickNowAndThen(delayMs: number): void {
     this.#p.clock.setTimer(delayMs, () => {
-      if (!this.#isStopped) this.#tickNowAndThen(this.#tick() ? TICK_MS.busy : TICK_MS.idle)
+      if (!this.#isStopped) this.#tickNowAndThen(this.#tick() ? TICK_MS.loaded : TICK_MS.calm)
     })
   }
 
-  /** Whether anything was found that seconds matter to. */
+  /** Whether peers are held back now: then seconds matter. */
   #tick(): boolean {
     const { clock, linkTo, takeUncounted, load } = this.#p
     const nowMs = clock.monotonicMs()
@@ -461,14 +466,9 @@ export class Accounts {
     if (at.minute !== this.#tickedMinute) for (const book of this.#books.values()) this.#arouse(book)
     this.#tickedMs = nowMs
     this.#tickedMinute = at.minute
-    let isBusy = isLoaded
-    for (const peer of takeUncounted()) {
-      this.#countCells(peer)
-      isBusy = true
-    }
+    for (const peer of takeUncounted()) this.#countCells(peer)
     for (const book of this.#awake) {
       if (nowMs < book.restsUntilMs) continue
-      if (!book.account.isStill) isBusy = true
       const { account, pair } = book
       const { limit } = account
       account.tick(at)
@@ -487,7 +487,7 @@ export class Accounts {
       else if (isDue) this.#say(book)
       if (isLoaded) this.#tell(peer, book, nowMs)
     }
-    return isBusy
+    return isLoaded
   }
 
   /** Says to a peer that is held back why. */

@@ -7,22 +7,18 @@ import {
   around,
   below,
   type Clock,
-  equalBytes,
   type Jitter,
   LEAF_COUNT,
   type Log,
-  messageOf,
   type NetworkId,
-  type NodeId,
   PeerError,
   type Profile,
-  type PublicKey,
+  pause,
   type SecretRandom,
   STRIPE_K_MAX,
   shardCount,
   UnavailableError,
 } from '../../core/index.ts'
-import { verifySignature } from '../../crypto/index.ts'
 import {
   type CircuitOutcome,
   decodeCircuitOutcome,
@@ -34,8 +30,6 @@ import {
   NONCE_SIZE,
   type Outcome,
   REFUSAL,
-  type Receipt,
-  rankOf,
   type View,
   WHOLE,
 } from '../../routing/index.ts'
@@ -43,7 +37,6 @@ import {
   type ContentRef,
   encodeContentRef,
   type FetchContent,
-  locationOf,
   type PlaceOutcome,
   type PlaceShard,
   type ProbeContent,
@@ -56,7 +49,7 @@ import { CircuitError } from '../circuit-error.ts'
 import type { CircuitPool } from '../circuit-pool.ts'
 import type { ClientCircuit } from '../client-circuit.ts'
 import type { Paced, Pacing, Turn } from '../pacing.ts'
-import { receiptBody } from './keeper.ts'
+import { Receipts } from './receipts.ts'
 
 /** Shards on their way at once, of all puts together: this bounds memory. */
 const PUTS_MAX = 64
@@ -80,21 +73,12 @@ const CIRCUIT_WAIT_MS = 20_000
 const AWAY_WAIT_MS = [1_000, 2_000, 4_000]
 /** For a circuit that has not had its part of a stripe yet, while some are being built. */
 const FAIR_WAIT_MS = 5_000
-/** A receipt counts from a member so close after the location: views differ while the ring changes. */
-const RECEIPT_RANK_EXTRA = 2
-/** A receipt of a keeper that the view does not have yet waits for it so long, looked at so often. */
-const UNKNOWN_KEEPER_MS = 3_000
-const UNKNOWN_KEEPER_EVERY_MS = 100
 /** Requests of one stripe that one circuit may see when it is read. */
 const GETS_PER_CIRCUIT_MAX = 2
 /** Stripes whose spread is remembered. */
 const STRIPES_REMEMBERED = 64
 export const LEASE_DAYS = 30
 const DAY_MS = 24 * 60 * 60_000
-/** Shards without a keeper are tried again so often, so many in a round. */
-/** Twice as long after each pass that placed nothing: some are refused for as long as their keepers are who they are. */
-const PENDING_EVERY_MS = { min: 5_000, max: 60_000 }
-const PENDING_PAGE = 32
 /** When no gateway takes more to hold, they are asked again so often, for at most so many holds of mean length. */
 const HELD_FULL_EVERY_MS = 5_000
 const HELD_FULL_HOLDS_MAX = 20
@@ -148,33 +132,24 @@ export class Client {
   #objects = 0
   readonly #queue: (() => void)[] = []
   readonly #spread = new Map<string, Map<ClientCircuit, number>>()
-  #pendingEveryMs = PENDING_EVERY_MS.min
-  /** The last one that was tried: the next pass goes on behind it. */
-  #lastPending: ContentRef | undefined
+  readonly #receipts: Receipts
   #isStopped = false
   readonly counts = { puts: 0, gets: 0, retries: 0, badReceipts: 0, badData: 0 }
 
   constructor(ports: ClientPorts) {
     this.#p = ports
-  }
-
-  /** Goes on placing what found no keeper, until stopped. */
-  start(): void {
-    const { clock, jitter, log } = this.#p
-    clock.setTimer(around(jitter, this.#pendingEveryMs, 0.5), () => {
-      if (this.#isStopped) return
-      void this.#placePending()
-        .catch((error: unknown) => log('debug', 'pending shards wait on', { reason: messageOf(error) }))
-        .finally(() => this.start())
-    })
+    const { clock, view, networkId, profile } = ports
+    this.#receipts = new Receipts({ clock, view, networkId, copies: profile.copies })
   }
 
   stop(): void {
     this.#isStopped = true
+    this.#receipts.stop()
   }
 
-  get pendingCount(): number {
-    return this.#p.pending.usage().count
+  /** Whether a shard that found no keeper before has found one now. */
+  async placeAgain(ref: ContentRef, bytes: Uint8Array): Promise<boolean> {
+    return (await this.#put(ref, bytes, { spread: 'pending' })) === 'stored'
   }
 
   /**
@@ -226,7 +201,7 @@ export class Client {
     shard: Parameters<PlaceShard>[0],
     how: { readonly spread: string; readonly hold: Hold },
   ): Promise<PlaceOutcome> {
-    const { clock, profile } = this.#p
+    const { clock, jitter, profile } = this.#p
     const giveUpMs = clock.monotonicMs() + HELD_FULL_HOLDS_MAX * profile.holdMeanMs[how.hold]
     for (;;) {
       const outcome = await this.#inTurn(() => {
@@ -235,7 +210,7 @@ export class Client {
       })
       if (outcome !== 'refused') return outcome
       if (this.#isStopped || clock.monotonicMs() >= giveUpMs) throw new RequestError(['no gateway takes more to hold'])
-      await this.#pause(HELD_FULL_EVERY_MS)
+      await pause(clock, around(jitter, HELD_FULL_EVERY_MS, 0.2))
     }
   }
 
@@ -265,7 +240,7 @@ export class Client {
 
   /** Whether a keeper gave a receipt that the content, which it holds, has a full lease again. */
   async renew(ref: ContentRef, wish: { signal?: AbortSignal } = {}): Promise<boolean> {
-    const { random, profile } = this.#p
+    const { random } = this.#p
     const tried: ClientCircuit[] = []
     const retries = this.#retries('get')
     let misses = 0
@@ -280,7 +255,7 @@ export class Client {
       if (outcome.end === 'lost' && ++lost <= CIRCUITS_LOST_MAX) tries--
       else if (outcome.end === 'none') misses++
       else if (outcome.end === 'stored') {
-        if (await this.#isGoodReceipt(ref, nonce, outcome.receipt, profile.copies)) return true
+        if (await this.#receipts.isGood({ ref, nonce, leaseDays: LEASE_DAYS, receipt: outcome.receipt })) return true
         this.counts.badReceipts++
       } else if (!(await retries.may())) return false
     }
@@ -292,7 +267,7 @@ export class Client {
     bytes: Uint8Array,
     { spread, hold }: { readonly spread: string; readonly hold?: Hold },
   ): Promise<'stored' | 'handed' | 'refused'> {
-    const { random, profile, pool } = this.#p
+    const { random, pool } = this.#p
     this.counts.puts++
     const cap = Math.max(1, Math.ceil(shardCount(STRIPE_K_MAX) / Math.max(1, pool.wanted)))
     const tried: ClientCircuit[] = []
@@ -309,7 +284,8 @@ export class Client {
       if (outcome.end === 'lost' || outcome.end === 'failed') continue
       if (outcome.end === 'handed' && hold !== undefined) return 'handed'
       if (outcome.end === 'stored') {
-        if (await this.#isGoodReceipt(ref, nonce, outcome.receipt, profile.copies)) return 'stored'
+        if (await this.#receipts.isGood({ ref, nonce, leaseDays: LEASE_DAYS, receipt: outcome.receipt }))
+          return 'stored'
         this.counts.badReceipts++
       }
       // A full keeper stays full whoever asks: another location is wanted.
@@ -322,6 +298,7 @@ export class Client {
     ref: ContentRef,
     wish: { range: GetRequest['range']; skip?: number; spread?: string; signal?: AbortSignal; onSlow?: () => void },
   ): Promise<Extract<Outcome, { end: 'data' }> | undefined> {
+    const { clock, jitter } = this.#p
     this.counts.gets++
     const attempts: string[] = []
     const tried: ClientCircuit[] = []
@@ -354,7 +331,8 @@ export class Client {
         attempts.push('the vaults that have it did not answer')
         isAway = true
         wish.onSlow?.()
-        await this.#pause(AWAY_WAIT_MS[tries] ?? 0, wish.signal)
+        const waitMs = AWAY_WAIT_MS[tries]
+        if (waitMs !== undefined) await pause(clock, around(jitter, waitMs, 0.2), wish.signal)
       } else if (outcome.end === 'none') misses++
       else {
         attempts.push(outcome.end === 'lost' || outcome.end === 'failed' ? outcome.why : 'the ring was busy')
@@ -377,7 +355,7 @@ export class Client {
         if (pacing.mayRetry(kind)) return true
         // A get is better answered with a no: there are other shards. A put has nothing else to do.
         if (kind === 'get') return false
-        await new Promise<void>((resolve) => void clock.setTimer(around(jitter, RETRY_LOOK_MS, 0.5), resolve))
+        await pause(clock, around(jitter, RETRY_LOOK_MS, 0.5))
       }
       return false
     }
@@ -445,21 +423,6 @@ export class Client {
     }
   }
 
-  /** About so long, or until the signal. */
-  #pause(delayMs: number, signal?: AbortSignal): Promise<void> {
-    const { clock, jitter } = this.#p
-    if (delayMs === 0 || signal?.aborted) return Promise.resolve()
-    return new Promise((resolve) => {
-      const done = (): void => {
-        timer.cancel()
-        signal?.removeEventListener('abort', done)
-        resolve()
-      }
-      const timer = clock.setTimer(around(jitter, delayMs, 0.2), done)
-      signal?.addEventListener('abort', done, { once: true })
-    })
-  }
-
   #spreadOf(name: string): Map<ClientCircuit, number> {
     const known = this.#spread.get(name)
     if (known !== undefined) return known
@@ -470,48 +433,6 @@ export class Client {
       if (oldest !== undefined) this.#spread.delete(oldest)
     }
     return load
-  }
-
-  /** In the client's own view the signer must answer for the location: any hop can sign. */
-  async #isGoodReceipt(ref: ContentRef, nonce: Uint8Array, receipt: Receipt, copies: number): Promise<boolean> {
-    const { view, clock, networkId } = this.#p
-    const nowMs = clock.nowMs()
-    if (!equalBytes(receipt.nonce, nonce) || receipt.leaseEndMs < nowMs + (LEASE_DAYS - 1) * DAY_MS) return false
-    const location = locationOf(ref)
-    const keeper = await this.#knownKeeper(receipt.keeper as PublicKey)
-    const rank = keeper && rankOf(location, keeper, view.members(nowMs))
-    if (rank === undefined || rank >= copies + RECEIPT_RANK_EXTRA) return false
-    const { leaseEndMs } = receipt
-    const body = receiptBody({ networkId, location, leaseEndMs, nonce })
-    return verifySignature(receipt.keeper as PublicKey, body, receipt.signature)
-  }
-
-  /** A keeper that joined just now is known here a little later than on the ring. */
-  async #knownKeeper(key: PublicKey): Promise<NodeId | undefined> {
-    const { view, clock } = this.#p
-    const giveUpMs = clock.monotonicMs() + UNKNOWN_KEEPER_MS
-    for (;;) {
-      const id = view.byKey(key)?.id
-      if (id !== undefined || this.#isStopped || clock.monotonicMs() >= giveUpMs) return id
-      await new Promise<void>((resolve) => void clock.setTimer(UNKNOWN_KEEPER_EVERY_MS, resolve))
-    }
-  }
-
-  async #placePending(): Promise<void> {
-    const after = this.#lastPending
-    const page = this.#p.pending.list({ limit: PENDING_PAGE, ...(after && { after }) })
-    this.#lastPending = page.length < PENDING_PAGE ? undefined : page.at(-1)?.ref
-    let placed = 0
-    for (const { ref } of page) {
-      if (this.#isStopped) return
-      const bytes = this.#p.pending.get(ref)
-      if (bytes !== undefined && (await this.#put(ref, bytes, { spread: 'pending' })) !== 'stored') continue
-      await this.#p.pending.delete(ref)
-      placed++
-    }
-    const { min, max } = PENDING_EVERY_MS
-    const isVain = page.length > 0 && placed === 0
-    this.#pendingEveryMs = isVain ? Math.min(max, 2 * this.#pendingEveryMs) : min
   }
 }
 

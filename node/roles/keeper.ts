@@ -8,7 +8,6 @@
  */
 
 import {
-  ByteWriter,
   type Clock,
   LEAF_SIZE,
   type Log,
@@ -17,7 +16,7 @@ import {
   type NodeId,
   type Profile,
 } from '../../core/index.ts'
-import { LABELS, merkleProof, type SigningKey, tagged } from '../../crypto/index.ts'
+import { merkleProof, type SigningKey } from '../../crypto/index.ts'
 import {
   type Call,
   COPY_RESULT,
@@ -36,6 +35,7 @@ import {
 import { type ContentRef, locationOf, readContentRef, type ShardStore, verifyContent } from '../../storage/index.ts'
 import { type Copies, possessionProof } from './copies.ts'
 import type { Holders } from './holders.ts'
+import { receiptBody } from './receipts.ts'
 import type { Vaulted, Vaulting } from './vaulted.ts'
 
 const DAY_MS = 24 * 60 * 60_000
@@ -56,17 +56,6 @@ export interface KeeperPorts {
   readonly holders: Holders
   readonly copies: Copies
   readonly vaulted: Vaulted
-}
-
-/** What a keeper signs. SPEC requests §6 */
-export function receiptBody(from: {
-  networkId: Uint8Array
-  location: Uint8Array
-  leaseEndMs: number
-  nonce: Uint8Array
-}): Uint8Array {
-  const lease = new ByteWriter(8).u64(from.leaseEndMs).done()
-  return tagged(LABELS.receipt, from.networkId, from.location, lease, from.nonce)
 }
 
 export class Keeper {

@@ -15,6 +15,7 @@ import {
   type Log,
   type NodeId,
   named32,
+  pause,
   type SecretRandom,
   type Timer,
   toHex,
@@ -395,7 +396,7 @@ export class Router {
     const giveUpMs = this.#p.clock.monotonicMs() + REQUEST_MS_MAX
     const exclude: NodeId[] = []
     let last: Outcome = BUSY
-    await this.#pause()
+    await pause(this.#p.clock, between(this.#p.jitter, { min: 0, max: SERVICE_MS_MAX }))
     for (let tried = 0; tried < HOPS_TRIED_MAX; tried++) {
       const next =
         request.onlyTo === undefined ? this.#nextHop(location, exclude) : { hop: request.onlyTo, isOwner: false }
@@ -427,11 +428,6 @@ export class Router {
       if (request.onlyTo !== undefined) return peer === undefined ? NOT_FOUND : last
     }
     return last
-  }
-
-  #pause(): Promise<void> {
-    const { clock, jitter } = this.#p
-    return new Promise((resolve) => void clock.setTimer(between(jitter, { min: 0, max: SERVICE_MS_MAX }), resolve))
   }
 
   /** The same for who asks and who answers, whoever they are. SPEC ledger §1 */

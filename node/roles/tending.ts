@@ -12,6 +12,7 @@ import {
   type NodeId,
   type Profile,
   type PublicKey,
+  pause,
 } from '../../core/index.ts'
 import {
   type ContentRef,
@@ -190,7 +191,7 @@ export class Tending {
       this.counts.auditsFailed++
       return this.#isSilentTooLong(place, holders.rankOf(locationOf(ref)))
     }
-    await new Promise<void>((resolve) => void clock.setTimer(ASK_AGAIN_MS, resolve))
+    await pause(clock, ASK_AGAIN_MS)
     const { good } = await vaulted.audit(ref, { ...pointer, places: [place] })
     if (good.length > 0) {
       this.#passed(place)

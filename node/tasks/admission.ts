@@ -3,7 +3,7 @@
  * of a millisecond and more, and one message brings 240 of them. What does not fit is dropped, since the
  * next round of gossip brings it again. SPEC membership §3
  */
-import { type Clock, type Log, messageOf } from '../../core/index.ts'
+import { type Clock, type Log, messageOf, pause } from '../../core/index.ts'
 
 /** Lists that wait, 66 KiB each at most; strangers may have half of the places. */
 const LISTS_MAX = 32
@@ -49,7 +49,7 @@ export class Admission {
         const startMs = clock.monotonicMs()
         await admit(list.slice(at, at + GO_COUNT))
         const spentMs = clock.monotonicMs() - startMs
-        await new Promise<void>((resolve) => void clock.setTimer(Math.max(PAUSE_MS_MIN, spentMs), resolve))
+        await pause(clock, Math.max(PAUSE_MS_MIN, spentMs))
       }
     }
     this.#isRunning = false

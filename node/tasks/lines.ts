@@ -17,6 +17,7 @@ import {
   type NodeId,
   named32,
   type Profile,
+  pause,
   type SecretRandom,
   type StateStore,
   shuffle,
@@ -156,7 +157,7 @@ export class Lines {
       if (circuit !== undefined) left = (await this.#left(circuit)) ?? left
       if (left === 0 || !this.#lines.includes(line)) return left
       if (clock.monotonicMs() + LEAVE_EVERY_MS >= wish.untilMs) return left
-      await new Promise<void>((resolve) => void clock.setTimer(LEAVE_EVERY_MS, resolve))
+      await pause(clock, LEAVE_EVERY_MS)
     }
   }
 

@@ -15,6 +15,7 @@ import {
   type NodeId,
   named32,
   type Profile,
+  pause,
   toHex,
 } from '../../core/index.ts'
 import {
@@ -95,11 +96,11 @@ export class RingUpkeep {
       const joined = await this.#join()
       if (joined !== undefined) this.#become(joined)
       else if (isSeed && ++lonely >= LONELY_ROUNDS_MAX) this.#become(this.#perfect())
-      else await this.#sleep(around(this.#p.jitter, this.#p.profile.stabiliseEveryMs, 0.2))
+      else await pause(this.#p.clock, around(this.#p.jitter, this.#p.profile.stabiliseEveryMs, 0.2))
     }
     while (!this.#isStopped) {
       await this.round()
-      await this.#sleep(around(this.#p.jitter, this.#p.profile.stabiliseEveryMs, 0.2))
+      await pause(this.#p.clock, around(this.#p.jitter, this.#p.profile.stabiliseEveryMs, 0.2))
     }
   }
 
@@ -272,10 +273,6 @@ export class RingUpkeep {
       this.#p.log('error', 'ring upkeep failed', { reason: messageOf(error) })
     })
     return this.#turn
-  }
-
-  #sleep(delayMs: number): Promise<void> {
-    return new Promise((resolve) => void this.#p.clock.setTimer(delayMs, resolve))
   }
 }
 

@@ -126,7 +126,12 @@ export function linkOf(entry: EntryFields): Uint8Array {
 
 /** Whether two entries say the same; signatures aside. */
 export function isSameEntry(one: EntryFields, other: EntryFields): boolean {
-  return equalBytes(bodyOf(one), bodyOf(other))
+  if (one === other) return true
+  if (one.number !== other.number || one.minute !== other.minute) return false
+  if (one.servedAB !== other.servedAB || one.servedBA !== other.servedBA) return false
+  if (one.forwarded !== other.forwarded || one.forgiven !== other.forgiven) return false
+  if (one.limitAB !== other.limitAB || one.limitBA !== other.limitBA) return false
+  return equalBytes(one.pair, other.pair) && equalBytes(one.previous, other.previous)
 }
 
 export function unsigned(fields: EntryFields): Entry {

@@ -186,9 +186,9 @@ const node = {
     }),
     delayMs: { min: 0, max: 0 },
   }),
+  pendingPuts: { count: 0 },
   client: {
     repairPorts: () => ({ fetch: async () => undefined, jitter }),
-    pendingCount: 0,
     fetcher: () => async () => undefined,
     probe: async () => false,
     placer: () => place,

@@ -8,6 +8,7 @@ import {
   ownerFaults,
   reminderFaults,
   sectionsOf,
+  unnamedFolders,
 } from './pages.ts'
 import { source } from './source.ts'
 
@@ -109,6 +110,17 @@ describe('files that pages name', () => {
     expect(named("// see docs/b.md\nconst c = 'docs/c.md'")).toEqual([])
     expect(named('/**\n * docs/decisions/c.md\n */')).toEqual([
       'core/a.ts:2 names docs/decisions/c.md, which is not there',
+    ])
+  })
+})
+
+describe('folders inside a room', () => {
+  it('are named in its row of the table', () => {
+    const page = { path: 'A.md', text: 'cli has `b/`\n| `cli/` | words; `a/` |\n| `node/` | `b/` |' }
+    expect(unnamedFolders(page, ['cli/x.ts', 'cli/a/x.ts', 'cli/a/deep/x.ts', 'node/b/x.ts'])).toEqual([])
+    expect(unnamedFolders(page, ['cli/b/x.ts', 'cli/b/y.ts', 'sim/c/x.ts'])).toEqual([
+      'A.md does not name cli/b/',
+      'A.md does not name sim/c/',
     ])
   })
 })

@@ -1,6 +1,6 @@
 /**
  * What the source and the pages promise each other: a cited section exists, an error code is explained, a
- * file that a page names is there, and nobody leaves a note to finish something later.
+ * file that a page names is there, a folder has its word, and nobody leaves a note to finish something later.
  */
 import { posix } from 'node:path'
 import { at, lineOf, type Source } from './source.ts'
@@ -151,4 +151,17 @@ export function missingPages(file: Source, isThere: (path: string) => boolean): 
   return [...file.comments.matchAll(/\bdocs\/[\w/-]+\.md\b/g)]
     .filter((match) => !isThere(match[0]))
     .map((match) => at(file, match.index, `names ${match[0]}, which is not there`))
+}
+
+/** Folders inside a room, of the files at `paths`, that the room's row in the page's table leaves out. */
+export function unnamedFolders(page: Page, paths: readonly string[]): string[] {
+  const rows = page.text.split('\n')
+  const folders = new Set(paths.map((path) => posix.dirname(path).split('/').slice(0, 2).join('/')))
+  return [...folders]
+    .filter((folder) => {
+      const [room, inside] = folder.split('/')
+      const row = rows.find((line) => line.startsWith(`| \`${room}/\` |`))
+      return inside !== undefined && row?.includes(`\`${inside}/\``) !== true
+    })
+    .map((folder) => `${page.path} does not name ${folder}/`)
 }

@@ -14,6 +14,7 @@ import {
   ownerFaults,
   reminderFaults,
   sectionsOf,
+  unnamedFolders,
 } from './pages.ts'
 import { ROOMS, ROOT, readSources, readTexts, YARDS } from './source.ts'
 
@@ -85,6 +86,13 @@ describe('the tree', () => {
     const isThere = (path: string) => existsSync(join(ROOT, path))
     expect(pages.flatMap((page) => missingFiles(page, isThere))).toEqual([])
     expect(everything.flatMap((file) => missingPages(file, isThere))).toEqual([])
+  })
+
+  it('has a word in ARCHITECTURE.md for every folder of the program and the simulator', () => {
+    const path = 'ARCHITECTURE.md'
+    const page = pages.find((each) => each.path === path) ?? { path, text: '' }
+    const paths = [...program, ...readSources(['sim'])].map((file) => file.path)
+    expect(unnamedFolders(page, paths)).toEqual([])
   })
 
   it('tells which allowed exceptions nobody needs', () => {

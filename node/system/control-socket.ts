@@ -28,7 +28,7 @@ export interface ControlExchange {
 
 export interface ControlSocket {
   readonly path: string
-  /** Ends what is in progress and removes the socket. */
+  /** Ends what is in progress and removes the socket. Resolves once every answer in work has had its `close`. */
   close(): Promise<void>
 }
 
@@ -43,10 +43,13 @@ export async function serveControl(
     checkControlFolder(path)
     await removeStale(path)
   }
+  const inWork = new Set<ServerResponse>()
   const server = createServer(
     // An upload may take as long as it takes; only its head may not.
     { maxHeaderSize: HEAD_SIZE_MAX, headersTimeout: HEAD_TIMEOUT_MS, requestTimeout: 0, keepAliveTimeout: 5_000 },
     (req, res) => {
+      inWork.add(res)
+      res.once('close', () => inWork.delete(res))
       Promise.resolve()
         .then(() => options.handler({ method: req.method ?? '', url: req.url ?? '', req, res }))
         .catch((error: unknown) => {
@@ -60,7 +63,13 @@ export async function serveControl(
   server.on('clientError', (_, socket) => socket.destroy())
   await listenAt(server, path)
   const own = fileNumber(path)
-  return { path, close: () => closeServer(server, { path, own }) }
+  const close = async (): Promise<void> => {
+    // Node says that a server is closed before its connections have told their answers.
+    const told = [...inWork].map((res) => new Promise((resolve) => res.once('close', resolve)))
+    await closeServer(server, { path, own })
+    await Promise.all(told)
+  }
+  return { path, close }
 }
 
 function listenAt(server: Server, path: string): Promise<void> {

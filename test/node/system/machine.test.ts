@@ -74,6 +74,29 @@ describe('the control socket', () => {
     expect(lines).toEqual([['error', 'control-handler-failed', { message: 'inside' }]])
   })
 
+  it('is closed only once every answer in work has heard of it', async () => {
+    const home = makeFolder()
+    const heard: string[] = []
+    let onAsked = () => {}
+    const asked = new Promise<void>((resolve) => {
+      onAsked = resolve
+    })
+    const control = await serveControl(home, {
+      log: () => {},
+      handler: ({ res, req }) => {
+        res.once('close', () => heard.push('close'))
+        req.resume()
+        onAsked()
+      },
+    })
+    const upload = request({ socketPath: control.path, method: 'POST', path: '/v1/objects' })
+    upload.on('error', () => {})
+    upload.write('the beginning')
+    await asked
+    await control.close()
+    expect(heard).toEqual(['close'])
+  })
+
   it('takes the place of a socket nobody answers, but not of one that is answered', async () => {
     const home = makeFolder()
     const options = { log: () => {}, handler: () => {} }

@@ -155,7 +155,7 @@ function usageErrorOf(error: CommanderError, command: Command): UsageError {
 async function withHomeHint(error: unknown, world: World, command: Command | undefined): Promise<unknown> {
   if (!(error instanceof NoDaemonError) || command === undefined) return error
   const because = (hint: string) => new NoDaemonError(error.home, { cause: error.cause, hint })
-  if (!(await isHome(error.home))) return because(await missingHomeHint(contextOf(world, command)))
-  if (wordsOf(command) === 'hush down') return because('there is nothing to stop; name another home with --home')
-  return error
+  if (wordsOf(command) === 'hush down')
+    return because('there is nothing to stop; --home names another home, hush testnet down --dir DIR ends a testnet')
+  return (await isHome(error.home)) ? error : because(await missingHomeHint(contextOf(world, command)))
 }

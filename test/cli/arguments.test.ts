@@ -202,12 +202,13 @@ describe('the home folder', () => {
 
   it('without a daemon has nothing to stop, and no advice to start one', async () => {
     const stage = makeStage()
-    expect(await stage.hush(['down', '--home', stage.home])).toMatchObject({
-      exit: 4,
-      err:
-        `error: no daemon is running for this home (${stage.home})\n` +
-        'hint: there is nothing to stop; name another home with --home\n',
-    })
+    for (const home of [stage.home, join(stage.folder, 'none')])
+      expect(await stage.hush(['down', '--home', home])).toMatchObject({
+        exit: 4,
+        err:
+          `error: no daemon is running for this home (${home})\n` +
+          'hint: there is nothing to stop; --home names another home, hush testnet down --dir DIR ends a testnet\n',
+      })
   })
 
   it('is named as it was typed where a hint names a command for it', async () => {
@@ -230,7 +231,7 @@ describe('the home folder', () => {
     const members = [member('node-00', 'node'), member('client-a', 'client'), member('client-b', 'client')]
     const record = { version: 1, plan: { kind: 'shared', basePort: 4000 }, members }
     writeFileSync(join(folder, 'testnet.json'), JSON.stringify(record))
-    for (const words of [['status'], ['up'], ['put', '-'], ['down']]) {
+    for (const words of [['status'], ['up'], ['put', '-']]) {
       const { err } = await stage.hush([...words, '--home', 'net'])
       expect(err).toContain(
         `hint: this is the folder of a testnet; its clients are: --home ${folder}/client-a and --home ${folder}/client-b\n`,

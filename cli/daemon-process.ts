@@ -125,9 +125,16 @@ export interface DaemonTrace {
  */
 export async function findDaemon({ home, pid }: DaemonTrace): Promise<number | undefined> {
   const holder = homeHolder(home)
-  // Elsewhere a lock names its process by number alone, which may be another's by now. SPEC home §2
-  if (holder !== undefined && (platform() === 'linux' || (await isDaemonOf(holder, home)))) return holder
+  if (holder !== undefined && (await isHolder(holder, home))) return holder
   return pid !== undefined && (await isDaemonOf(pid, home)) ? pid : undefined
+}
+
+/**
+ * On Linux the lock tells processes of one number apart, and one that is on its way out has no words left;
+ * elsewhere the number may be another's by now. SPEC home §2
+ */
+async function isHolder(pid: number, home: string): Promise<boolean> {
+  return platform() === 'linux' ? (await commandLineOf(pid)) !== '' : isDaemonOf(pid, home)
 }
 
 /** Whether process `pid` is there and runs a daemon of `home`. A zombie counts as gone. */

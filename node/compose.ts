@@ -36,7 +36,7 @@ import {
   View,
   verifyDescriptor,
 } from '../routing/index.ts'
-import type { ShardCache, ShardStore } from '../storage/index.ts'
+import type { ContentRef, ShardCache, ShardStore } from '../storage/index.ts'
 import { Calls, isAnswer } from './calls.ts'
 import { CircuitPool } from './circuit-pool.ts'
 import { CircuitTable } from './circuit-table.ts'
@@ -251,12 +251,11 @@ export class HushNode {
       },
       hasCover: this.cover !== undefined,
     })
-    const { pending } = ports
-    const { pacing } = this
+    const place = (ref: ContentRef, bytes: Uint8Array): Promise<boolean> => this.client.placeAgain(ref, bytes)
+    this.pendingPuts = new PendingPuts({ clock, jitter, log, pending: ports.pending, place })
+    const { pacing, pendingPuts: pending } = this
     const clientPorts = { clock, jitter, random, log, profile, networkId, view, pending, pacing, refreshView }
     this.client = new Client({ ...clientPorts, pool: this.pool })
-    const place = this.client.placeAgain.bind(this.client)
-    this.pendingPuts = new PendingPuts({ clock, jitter, log, pending, place })
     // Circuits that carry nothing else: what a visit asks for is not to be matched with the user's own requests.
     const open: OpenVisit = () => {
       const pool = new CircuitPool(poolPorts)

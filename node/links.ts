@@ -59,7 +59,7 @@ const IDLE_CHECK_MS = 30_000
 /** Cells received, of all links, before what is held is summed up anew: 2 MiB. */
 const CELLS_BETWEEN_WEIGHING = 256
 /** Besides so often while any link holds something, and more often while a quarter of what may be held is. */
-const WEIGH_EVERY_MS = { calm: 1_000, heavy: 100 }
+const WEIGH_EVERY_MS = { calm: 5_000, heavy: 100 }
 
 /** Where a node can be found. */
 export interface Contact {

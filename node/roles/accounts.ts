@@ -59,8 +59,8 @@ import { AccountDisk } from './account-disk.ts'
 const ACCOUNTS_MAX = 8_192
 /** Between two looks: while peers wait for each other's sake, and while there is room for all. */
 const TICK_MS = { loaded: 1_000, calm: 5_000 }
-/** Until a book is looked at again to which nothing happens and of which nothing is to be forgiven. */
-const REST_MS = 5_000
+/** A book to which nothing happens is looked at again after this part of the time that a proposal may wait. */
+const REST_PART = 1 / 4
 /** Signatures of so long are flushed together. */
 const GATHER_MS = 250
 const RESEND_MS = 30_000
@@ -138,7 +138,6 @@ export class Accounts {
   /** For those that may owe no more. */
   readonly #fund: Fund
   readonly #ringFund: Fund
-  #tickedMs: number
   #tickedMinute: number
   #flushing: Promise<void> | undefined
   #isGathering = false
@@ -151,7 +150,6 @@ export class Accounts {
     const { uploadBytesPerSecond } = ports
     this.#fund = new Fund({ of: 'cells', uploadBytesPerSecond })
     this.#ringFund = new Fund({ of: 'ring', uploadBytesPerSecond })
-    this.#tickedMs = ports.clock.monotonicMs()
     this.#tickedMinute = this.#minute()
     for (const { peer, ...stored } of this.#disk.readAll(ACCOUNTS_MAX)) {
       const book = this.#newBook(peer, stored)
@@ -461,15 +459,14 @@ export class Accounts {
     const nowMs = clock.monotonicMs()
     const isLoaded = load() >= LOAD_HOLDING
     const { ledgerEveryMs: everyMs } = this.#p.profile
-    const at = { nowMs, minute: this.#minute(), elapsedMs: nowMs - this.#tickedMs, isLoaded, everyMs }
+    const at = { nowMs, minute: this.#minute(), isLoaded, everyMs }
     // A day that ends may change any limit: whoever sleeps is woken once a minute.
     if (at.minute !== this.#tickedMinute) for (const book of this.#books.values()) this.#arouse(book)
-    this.#tickedMs = nowMs
     this.#tickedMinute = at.minute
     for (const peer of takeUncounted()) this.#countCells(peer)
     for (const book of this.#awake) {
-      if (nowMs < book.restsUntilMs) continue
       const { account, pair } = book
+      if (nowMs < book.restsUntilMs && (!isLoaded || account.isStill)) continue
       const { limit } = account
       account.tick(at)
       if (account.limit !== limit) book.isDirty = true
@@ -480,7 +477,7 @@ export class Accounts {
       const isDue = pair.proposal === undefined ? account.wish(at) !== undefined : nowMs - book.saidMs > RESEND_MS
       const peer = isDue || isLoaded ? linkTo(book.peer) : undefined
       if (peer === undefined || this.#isStopped) {
-        if (account.isStill) book.restsUntilMs = nowMs + REST_MS
+        book.restsUntilMs = Math.min(nowMs + REST_PART * everyMs, account.lateAtMs(everyMs))
         continue
       }
       if (isDue && pair.proposal === undefined) this.#propose(book, { isFirst: false })

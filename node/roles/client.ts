@@ -41,7 +41,6 @@ import {
   type PlaceShard,
   type ProbeContent,
   type RepairPorts,
-  type ShardStore,
   verifyContent,
   verifyLeaves,
 } from '../../storage/index.ts'
@@ -49,6 +48,7 @@ import { CircuitError } from '../circuit-error.ts'
 import type { CircuitPool } from '../circuit-pool.ts'
 import type { ClientCircuit } from '../client-circuit.ts'
 import type { Paced, Pacing, Turn } from '../pacing.ts'
+import type { PendingPuts } from '../tasks/pending-puts.ts'
 import { Receipts } from './receipts.ts'
 
 /** Shards on their way at once, of all puts together: this bounds memory. */
@@ -94,8 +94,8 @@ export interface ClientPorts {
   readonly pool: CircuitPool
   /** Of all clients of this home. */
   readonly pacing: Pacing
-  /** Shards that found no keeper yet; they outlive the process. */
-  readonly pending: ShardStore
+  /** Takes shards that found no keeper yet. */
+  readonly pending: Pick<PendingPuts, 'add'>
   /** Has the view compared with another's before long. */
   readonly refreshView: () => void
 }
@@ -191,7 +191,7 @@ export class Client {
       if ((await this.#put(shard.ref, shard.bytes, { spread })) === 'stored') return 'stored'
       if (!shard.final) return 'refused'
       const leaseEndMs = this.#p.clock.nowMs() + LEASE_DAYS * DAY_MS
-      const kept = await this.#p.pending.put({ ref: shard.ref, bytes: shard.bytes, leaseEndMs })
+      const kept = await this.#p.pending.add({ ref: shard.ref, bytes: shard.bytes, leaseEndMs })
       return kept === 'stored' ? 'pending' : 'refused'
     })
   }

@@ -22,6 +22,7 @@ export class PendingPuts {
   /** The last one that was tried: the next round goes on behind it. */
   #last: ContentRef | undefined
   #timer: Timer | undefined
+  #isTrying = false
   #isStopped = false
 
   constructor(ports: PendingPutsPorts) {
@@ -32,13 +33,29 @@ export class PendingPuts {
     return this.#p.pending.usage().count
   }
 
+  /** What an earlier process left, and from then on whatever is added. */
   start(): void {
+    this.#later()
+  }
+
+  /** Resolves with 'stored' once it would survive a crash. */
+  async add(shard: Parameters<ShardStore['put']>[0]): Promise<'stored' | 'full'> {
+    const kept = await this.#p.pending.put(shard)
+    this.#later()
+    return kept
+  }
+
+  #later(): void {
     const { clock, jitter, log } = this.#p
+    if (this.#isStopped || this.#isTrying || this.#timer !== undefined || this.count === 0) return
     this.#timer = clock.setTimer(around(jitter, this.#everyMs, 0.5), () => {
+      this.#timer = undefined
+      this.#isTrying = true
       void this.#round()
         .catch((error: unknown) => log('debug', 'pending shards wait on', { reason: messageOf(error) }))
         .finally(() => {
-          if (!this.#isStopped) this.start()
+          this.#isTrying = false
+          this.#later()
         })
     })
   }

@@ -16,6 +16,8 @@ export const LOAD_HOLDING = 0.5
 export const LOAD_SCARCE = 0.9
 const PROPOSE_CREDITS_MAX = 16_384
 const PROPOSE_PAUSE_MS = 5_000
+/** What is only forgiven waits so much longer, while the peer owes less than half of what it may: it presses nobody. */
+const FORGIVING_TIMES = 8
 const UNSIGNED_MS_MAX = 10 * 60_000
 /** An answer that has not come by then comes no more. */
 const RESERVED_MS_MAX = 30_000
@@ -85,6 +87,8 @@ export class Account {
   #forgiving = 0
   #merit: number
   #fadedMs: number | undefined
+  /** Until when it was forgiven what the peer owes. */
+  #forgivenMs: number | undefined
   /** What was let in and is not answered yet. */
   #reserved = 0
   #reservedMs = 0
@@ -176,6 +180,7 @@ export class Account {
   /** This side served the peer. */
   gave(credits: number, nowMs: number): void {
     this.#servedMs = nowMs
+    if (this.exposure <= 0) this.#forgivenMs = nowMs
     this.#reserved = Math.max(0, this.#reserved - credits)
     // Beyond, it had room that nobody else wanted: that costs nothing.
     const counted = Math.floor(Math.max(0, Math.min(credits, 1.25 * this.#limit - this.exposure)))
@@ -230,7 +235,7 @@ export class Account {
   }
 
   /** Time passes: forgives, writes off, lets the limit grow. */
-  tick(at: { nowMs: number; minute: number; elapsedMs: number; isLoaded: boolean }): void {
+  tick(at: { nowMs: number; minute: number; isLoaded: boolean }): void {
     if (this.exposure > 0) this.#forgive(at)
     this.#fade(at.nowMs)
     if (at.nowMs - this.#reservedMs > RESERVED_MS_MAX) this.#reserved = 0
@@ -252,9 +257,16 @@ export class Account {
     // Also when a proposal of this side was dropped for one of the peer: what it said is still to be said.
     this.#unsignedSinceMs ??= at.nowMs
     const enough = Math.min(PROPOSE_CREDITS_MAX, Math.min(this.#limit, this.peerLimit) / 4)
-    const isLate = at.nowMs - (this.#unsignedSinceMs ?? at.nowMs) >= at.everyMs
+    const isPressing = owed > 0 || limit !== this.#signedLimit || 2 * this.balance > this.#limit
+    const waitsMs = isPressing ? at.everyMs : FORGIVING_TIMES * at.everyMs
+    const isLate = at.nowMs - (this.#unsignedSinceMs ?? at.nowMs) >= waitsMs
     if (amount < enough && !isLate) return undefined
     return { servedByPeer: this.signedGot + owed, forgive, pay: 0, limit, minute: at.minute }
+  }
+
+  /** When what is unsigned has waited for `everyMs`; monotonic ms. */
+  lateAtMs(everyMs: number): number {
+    return (this.#unsignedSinceMs ?? Number.POSITIVE_INFINITY) + everyMs
   }
 
   /** The wish became a proposal that is out. */
@@ -271,7 +283,9 @@ export class Account {
   }
 
   /** Under load for what the peer has done; else since it costs nobody anything. */
-  #forgive({ elapsedMs, isLoaded }: { elapsedMs: number; isLoaded: boolean }): void {
+  #forgive({ nowMs, isLoaded }: { nowMs: number; isLoaded: boolean }): void {
+    const elapsedMs = nowMs - (this.#forgivenMs ?? nowMs)
+    this.#forgivenMs = nowMs
     const most = isLoaded ? this.#merit : (elapsedMs / 1_000) * FORGIVEN_PER_S * this.#limit
     const share = Math.min(most, this.exposure)
     this.#forgiving += share

@@ -312,7 +312,7 @@ export function runEconomy(wish: Economy): Outcome {
   const book = (): void => {
     for (const [key, pair] of pairs) {
       const ends = [Math.floor(key / kinds.length), key % kinds.length] as const
-      const at = { nowMs: nowS * 1_000, minute: 0, elapsedMs: BOOK_EVERY_S * 1_000 }
+      const at = { nowMs: nowS * 1_000, minute: 0 }
       pair.first.tick({ ...at, isLoaded: party(ends[0]).load >= LOAD_HELD })
       pair.second.tick({ ...at, isLoaded: party(ends[1]).load >= LOAD_HELD })
       sign(pair, ends)

@@ -7,7 +7,6 @@ import type { ClientCircuit } from '../../node/client-circuit.ts'
 import { Pacing } from '../../node/pacing.ts'
 import { Client, RequestError } from '../../node/roles/client.ts'
 import { type CircuitOutcome, encodeCircuitOutcome, REFUSAL, View } from '../../routing/index.ts'
-import { openMemoryStore } from '../../storage/index.ts'
 import { makeShard } from '../contract/shard.ts'
 import { NETWORK } from '../routing/membership/members.ts'
 import { seededJitter, seededRandom } from '../storage/support/random.ts'
@@ -51,7 +50,7 @@ function clientOf(answers: readonly CircuitOutcome[]) {
     networkId: NETWORK,
     view: new View({ profile: PROFILES.testnet }),
     pool,
-    pending: openMemoryStore({ quotaBytes: 1 }).store,
+    pending: { add: async () => 'full' },
     refreshView: () => {},
   })
   return { client, clock, askedMs }

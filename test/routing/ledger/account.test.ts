@@ -1,6 +1,7 @@
 /** Limits, forgiveness and standing of one account. SPEC ledger §5 to §7 */
 import { describe, expect, it } from 'vitest'
 import { Account, type Place, uploadShare } from '../../../routing/ledger/account.ts'
+import { type Entry, LIMIT_START } from '../../../routing/ledger/entry.ts'
 import { Fund } from '../../../routing/ledger/fund.ts'
 import { copyPrice, dataPrice, storePrice } from '../../../routing/ledger/price.ts'
 
@@ -10,6 +11,20 @@ const MEMBER: Place = { isMember: true, members: 200 }
 const CLIENT: Place = { isMember: false, members: 200 }
 /** Of a network in which a credit served is a credit of merit. */
 const at = (nowMs: number) => ({ nowMs, members: 1 })
+const FIRST: Entry = {
+  pair: new Uint8Array(32),
+  number: 1,
+  servedAB: 0,
+  servedBA: 0,
+  forwarded: 0,
+  forgiven: 0,
+  limitAB: LIMIT_START,
+  limitBA: LIMIT_START,
+  minute: 0,
+  previous: new Uint8Array(32),
+  signatureA: new Uint8Array(64),
+  signatureB: new Uint8Array(64),
+}
 const wishAt = (nowMs: number) => ({ nowMs, minute: nowMs / 60_000, everyMs: 60_000 })
 
 describe('prices', () => {
@@ -71,7 +86,7 @@ describe('an account', () => {
     own.took(64, { nowMs: 0, members: 50 })
     expect(own.merit).toBe(3_200)
     own.gave(2_064, 0)
-    const tick = { nowMs: 1_000, minute: 0, elapsedMs: 1_000 }
+    const tick = { nowMs: 1_000, minute: 0 }
     own.tick({ ...tick, isLoaded: true })
     expect(own.exposure).toBe(0)
     expect(own.merit).toBeCloseTo(1_200, 1)
@@ -82,7 +97,7 @@ describe('an account', () => {
     idle.gave(2_000, 0)
     idle.tick({ ...tick, isLoaded: true })
     expect(idle.exposure).toBe(2_000)
-    idle.tick({ ...tick, isLoaded: false })
+    idle.tick({ ...tick, nowMs: 2_000, isLoaded: false })
     expect(idle.exposure).toBe(1_996)
   })
 
@@ -90,7 +105,7 @@ describe('an account', () => {
     const own = account()
     own.took(64, { nowMs: 0, members: 50 })
     const again = new Account({ side: 'A', top: undefined, memory: own.memory, minute: 0 })
-    again.tick({ nowMs: 1.7e12, minute: 0, elapsedMs: 1_000, isLoaded: true })
+    again.tick({ nowMs: 1.7e12, minute: 0, isLoaded: true })
     expect(again.merit).toBe(3_200)
   })
 
@@ -116,6 +131,37 @@ describe('an account', () => {
     expect(own.wish(wishAt(1))).toMatchObject({ servedByPeer: 1_024 })
   })
 
+  it('forgives for the time in which something was owed, not for that before', () => {
+    const own = account()
+    own.tick({ nowMs: 0, minute: 0, isLoaded: false })
+    own.gave(1_000, 3_600_000)
+    own.tick({ nowMs: 3_605_000, minute: 0, isLoaded: false })
+    expect(own.exposure).toBe(1_000 - 20)
+    own.gave(100, 3_606_000)
+    own.tick({ nowMs: 3_610_000, minute: 0, isLoaded: false })
+    expect(own.exposure).toBe(1_100 - 40)
+  })
+
+  it('asks for what is only forgiven later, unless the peer owes more than half of what it may', () => {
+    const forgivenAt = (owes: number): Account => {
+      const own = account()
+      own.gave(owes, 0)
+      own.signed({ ...FIRST, servedAB: owes }, 0)
+      own.tick({ nowMs: 10_000, minute: 0, isLoaded: false })
+      expect(own.wish(wishAt(10_000))).toBeUndefined()
+      return own
+    }
+    const little = forgivenAt(2_000)
+    expect(little.wish(wishAt(70_000))).toBeUndefined()
+    expect(little.wish(wishAt(489_999))).toBeUndefined()
+    expect(little.wish(wishAt(490_000))).toMatchObject({ forgive: 40 })
+    expect(forgivenAt(3_000).wish(wishAt(70_000))).toMatchObject({ forgive: 40 })
+    // With something to sign it goes along.
+    const both = forgivenAt(2_000)
+    both.took(10, at(70_000))
+    expect(both.wish(wishAt(70_000))).toMatchObject({ servedByPeer: 10, forgive: 40 })
+  })
+
   it('asks again for what a dropped proposal said', () => {
     const own = account()
     own.took(100, at(0))
@@ -132,7 +178,7 @@ describe('an account', () => {
     for (let strike = 1; strike <= 4; strike++) {
       own.gave(1_200, nowMs)
       nowMs += 601_000
-      own.tick({ nowMs, minute: 0, elapsedMs: 1_000, isLoaded: false })
+      own.tick({ nowMs, minute: 0, isLoaded: false })
       expect(own.strikes).toBe(strike)
     }
     expect(own.limit).toBe(512)

@@ -133,13 +133,24 @@ export class Disks {
     )
   }
 
-  /** Takes these out of every store, cache and vault; pointers stay. */
+  /** Takes these out of every store, cache and vault; pointers stay, and who reads waits for the vaults. */
   async remove(refs: readonly ContentRef[]): Promise<void> {
     await this.#change(refs, (shards, key) => {
       shards.index.remove(key)
       shards.bytes.remove(key)
       shards.cache.remove(key)
     })
+  }
+
+  /** As `remove`, and keepers know that they have none. */
+  async forget(refs: readonly ContentRef[]): Promise<void> {
+    await this.remove(refs)
+    for (const { recordsEnv, records } of this.#disks) {
+      await recordsEnv.transaction(() => {
+        for (const ref of refs) records.remove(pointerKey(ref))
+      })
+      await recordsEnv.flushed
+    }
   }
 
   /** Damages one bit of each copy in stores and vaults, and takes the caches' copies away. How many were damaged. */
@@ -188,7 +199,7 @@ export class Disks {
 const POINTER_PREFIX = Buffer.from('p')
 
 function placesOn({ records }: Disk, ref: ContentRef) {
-  const value = records.get(Buffer.concat([POINTER_PREFIX, keyOf(ref)]))
+  const value = records.get(pointerKey(ref))
   if (value === undefined) return []
   const pointer = decodePointer(new Uint8Array(value))
   return pointer.places.map((place) => ({ pointer, place }))
@@ -215,6 +226,9 @@ function sub(env: Environment, name: string): Records {
 
 function keyOf(ref: ContentRef): Buffer {
   return Buffer.concat([locationOf(ref), encodeContentRef(ref)])
+}
+function pointerKey(ref: ContentRef): Buffer {
+  return Buffer.concat([POINTER_PREFIX, keyOf(ref)])
 }
 function blobKey({ root }: Place): Buffer {
   return keyOf(shardRef(root))

@@ -168,13 +168,15 @@ export class Account {
 
   /** A new last entry. */
   signed(top: Entry | undefined, nowMs: number): void {
-    const before = { given: this.signedGiven, balance: this.balance }
+    const before = { given: this.signedGiven, got: this.signedGot }
     this.#top = top
     if (this.signedGiven > before.given) this.#ackedMs = nowMs
     this.#given = Math.max(this.#given, this.signedGiven)
     this.#got = Math.max(this.#got, this.signedGot)
     this.#forgiving = Math.max(0, Math.min(this.#forgiving, this.balance + this.tailGiven))
+    // What came since the entry was proposed waits from now on.
     if (this.tailGot === 0) this.#unsignedSinceMs = undefined
+    else if (this.signedGot > before.got) this.#unsignedSinceMs = nowMs
   }
 
   /** This side served the peer. */
@@ -254,7 +256,6 @@ export class Account {
     const amount = owed + forgive
     const isNews = amount > 0 || limit !== this.#signedLimit
     if (!isNews) return undefined
-    // Also when a proposal of this side was dropped for one of the peer: what it said is still to be said.
     this.#unsignedSinceMs ??= at.nowMs
     const enough = Math.min(PROPOSE_CREDITS_MAX, Math.min(this.#limit, this.peerLimit) / 4)
     const isPressing = owed > 0 || limit !== this.#signedLimit || 2 * this.balance > this.#limit
@@ -269,10 +270,9 @@ export class Account {
     return (this.#unsignedSinceMs ?? Number.POSITIVE_INFINITY) + everyMs
   }
 
-  /** The wish became a proposal that is out. */
+  /** The wish became a proposal that is out. Dropped for one of the peer's, what it said is still to be said, and soon. */
   proposed(wish: Wish, nowMs: number): void {
     this.#proposedMs = nowMs
-    this.#unsignedSinceMs = undefined
     this.#forgiving = Math.max(0, this.#forgiving - wish.forgive)
   }
 

@@ -168,8 +168,8 @@ describe('an account', () => {
     const wish = own.wish(wishAt(60_000))
     expect(wish).toBeDefined()
     if (wish !== undefined) own.proposed(wish, 60_000)
-    expect(own.wish(wishAt(70_000))).toBeUndefined()
-    expect(own.wish(wishAt(130_000))).toMatchObject({ servedByPeer: 100 })
+    expect(own.wish(wishAt(64_999))).toBeUndefined()
+    expect(own.wish(wishAt(65_000))).toMatchObject({ servedByPeer: 100 })
   })
 
   it('refuses a peer after four debts that it did not sign for', () => {

@@ -73,6 +73,7 @@ export async function missingHomeHint({ home, homeWords }: Context): Promise<str
   }
   return (
     `this home was not made yet; make it with: hush init --join INVITE${homeWords}; ` +
-    "or try hush on a network of this machine's own: hush testnet up --nodes 20 --dir ./net"
+    "or try hush on a network of this machine's own: hush testnet up --nodes 20 --dir ./net; " +
+    '--home ./net/client-a is one of its clients'
   )
 }

@@ -64,8 +64,11 @@ const HELP_AFTER = `
 Getting started on one machine:
   hush demo                                        watch the whole thing work, then clean up
   hush testnet up --nodes 20 --dir ./net           start 20 nodes and two clients
-  hush put photo.jpg --home ./net/client-a         prints the file's address: hush:…
+  hush put photo.jpg --home ./net/client-a         prints the file's private address: hush:…
   hush get hush:… -o copy.jpg --home ./net/client-b
+  hush put --public photo.jpg --home ./net/client-a                     a shorter, public address
+  tar cf - folder | hush put - --home ./net/client-a
+  hush get hush:… -o - --home ./net/client-b | tar xf -
   hush testnet status --dir ./net
   hush testnet down --dir ./net
 
@@ -74,7 +77,7 @@ Joining a network:
   hush up --detach
   hush put report.pdf                              hush get ADDRESS
   tar cf - folder | hush put -                     hush get ADDRESS -o - | tar xf -
-  hush put --public report.pdf                     a short address, 32 bytes, new each time
+  hush put --public report.pdf                     a shorter address, a hash of what is stored
   hush init --join INVITE --client --proxy socks5://127.0.0.1:9050      all links over Tor
   hush check ADDRESS                               how well it can be reached
   hush repair ADDRESS                              rebuild what is missing, renew the rest

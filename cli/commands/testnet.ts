@@ -45,7 +45,7 @@ export function testnetCommand(world: World, setExit: (code: number) => void): C
 Example:
   hush testnet up --nodes 20 --dir ./net
   hush put photo.jpg --home ./net/client-a
-  hush get hush:… --home ./net/client-b
+  hush get hush:… -o copy.jpg --home ./net/client-b
   hush testnet status --dir ./net
   hush testnet down --dir ./net`,
     )
